@@ -1,0 +1,412 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// View is all evidence, counted. [Decide] turns it into verdicts.
+type View struct {
+	Quorate   bool       // the datacenters in Fresh hold more than half of the configured weight
+	Fresh     []string   // datacenters with a node that is heard and not isolated, sorted
+	Observers []Observer // the standing of every node, sorted by name
+
+	tallies map[Target]*tally
+	alarms  []Alarm
+}
+
+// tally is the count for one target.
+type tally struct {
+	ballots []ballot // one per configured datacenter, sorted by name
+	suspect bool     // a voter holds it suspect or recovering, or voters differ
+	quiet   time.Duration
+}
+
+// ballot is one datacenter's vote on one target with what the decision needs beside it.
+type ballot struct {
+	Vote
+	region string
+	softU  int // U when soft failures count as down too
+
+	// Ages as they are now. A multiple of all nodes moves none of them, nor does a single node among many.
+	upFor     time.Duration // lower median of those who reach it
+	downFor   time.Duration // since it has voted 0
+	softFor   time.Duration // since softU has been 0
+	reached   bool          // some voter reaches it well
+	returning time.Duration // upper median of the returns of those who do, or never
+	sighted   bool          // one of those who say down has witnesses that answer
+	heard     time.Duration // silence of its freshest present node, or never
+}
+
+// never is an age that no opinion reaches.
+const never = time.Duration(1<<63 - 1)
+
+// aged is an age in a record, now. A record from elsewhere may claim anything; a sum must not wrap.
+func aged(age, silent time.Duration) time.Duration {
+	return min(max(age, 0), maxAge) + min(silent, maxAge)
+}
+
+// opinionOf is one voter's word on one target.
+type opinionOf struct {
+	*TargetEvidence
+	by  *observer
+	age time.Duration // of the opinion, now
+}
+
+// Aggregate counts the evidence of all nodes, in any order, against the fleet. Only the newest evidence of a node
+// counts; nodes of datacenters and evidence of targets that are not configured do not.
+func Aggregate(observed []Observed, f Fleet) View {
+	dcs := slices.Clone(f.Datacenters)
+	slices.SortFunc(dcs, func(a, b Datacenter) int { return cmp.Compare(a.Name, b.Name) })
+	observers := muster(observed, dcs, f.Policy)
+
+	home := make(map[string]string, len(f.Sites))
+	for _, s := range f.Sites {
+		home[s.Name] = s.Datacenter
+	}
+	targets := slices.SortedFunc(slices.Values(f.Targets), Target.Compare)
+	place(observers, targets)
+	var v View
+	tallies := count(observers, dcs, home, targets, f.Policy, nil)
+	setOutliersAside(observers, tallies)
+	if slices.ContainsFunc(observers, func(o observer) bool { return o.why == "outlier" }) ||
+		mixedDefinitions(observers, len(targets)) {
+		tallies = count(observers, dcs, home, targets, f.Policy, &v.alarms)
+	}
+	v.tallies = make(map[Target]*tally, len(targets))
+	for i, t := range targets {
+		v.tallies[t] = tallies[i]
+	}
+	v.Fresh, v.Quorate = quorum(observers, dcs, f.Policy)
+
+	for i := range observers {
+		o := &observers[i]
+		v.Observers = append(v.Observers, Observer{
+			Node: o.Evidence.Node, Datacenter: o.Evidence.Datacenter, Silent: o.Silent,
+			Counted: o.why == "", Why: o.why,
+		})
+		switch o.why {
+		case "outlier":
+			v.alarms = append(v.alarms, Alarm{"outlier", o.Evidence.Node,
+				"holds most of what all other datacenters reach for down: its votes are set aside"})
+		case "unknown datacenter":
+			v.alarms = append(v.alarms, Alarm{"unknown-datacenter", o.Evidence.Node,
+				fmt.Sprintf("says it is in %q, which is not configured here", o.Evidence.Datacenter)})
+		}
+	}
+	return v
+}
+
+// place finds what each observer speaks of among the sorted targets. Evidence is sorted, too, and speaks of the same
+// targets, mostly: each is next to the one before.
+func place(observers []observer, targets []Target) {
+	places := make(map[Target]int, len(targets))
+	for i, t := range targets {
+		places[t] = i
+	}
+	for i := range observers {
+		o := &observers[i]
+		o.places = make([]int, len(o.Evidence.Targets))
+		next := 0
+		for j := range o.places {
+			t := o.Evidence.Targets[j].Target
+			if next >= len(targets) || targets[next] != t {
+				if at, ok := places[t]; ok {
+					next = at
+				} else {
+					o.places[j] = -1
+					continue
+				}
+			}
+			o.places[j] = next
+			next++
+		}
+	}
+}
+
+// count makes the tallies of all targets, in their order. With alarms it also sets aside the word of a definition that
+// stands alone, which needs a second look at every target.
+func count(observers []observer, dcs []Datacenter, home map[string]string, targets []Target, p Policy, alarms *[]Alarm) []*tally {
+	words := make([][]opinionOf, len(targets))
+	for i := range observers {
+		o := &observers[i]
+		if o.why != "" {
+			continue
+		}
+		for j := range o.Evidence.Targets {
+			e := &o.Evidence.Targets[j]
+			if at := o.places[j]; at >= 0 && e.State.opinion() != StateUnknown {
+				if words[at] == nil {
+					words[at] = make([]opinionOf, 0, len(observers))
+				}
+				words[at] = append(words[at], opinionOf{e, o, aged(e.Held, o.Silent)})
+			}
+		}
+	}
+	vantages := newVantages(observers, len(dcs), p)
+	tallies := make([]*tally, len(targets))
+	for i, t := range targets {
+		said, home := words[i], home[t.Site]
+		if len(dcs) == 1 {
+			home = "" // its own evidence is all there can be: it counts as a foreign datacenter's
+		}
+		if alarms != nil {
+			var dropped int
+			if said, dropped = dropLoneDefinition(said, dcs, home); dropped > 0 {
+				*alarms = append(*alarms, Alarm{"definition", t.String(), fmt.Sprintf(
+					"%d observers with a check definition of their own alone say down: set aside", dropped)})
+			}
+		}
+		tallies[i] = newTally(said, vantages, dcs, home, p)
+	}
+	return tallies
+}
+
+// vantage is what a datacenter's ballots on all targets have in common.
+type vantage struct {
+	age   time.Duration // silence of its freshest observer, or never
+	heard time.Duration // of its freshest present node, or never
+	why   string        // it does not vote
+}
+
+func newVantages(observers []observer, dcs int, p Policy) []vantage {
+	vantages := make([]vantage, dcs)
+	for i := range vantages {
+		vantages[i] = vantage{never, never, "no observer"}
+	}
+	for i := range observers {
+		o := &observers[i]
+		if o.dc < 0 {
+			continue
+		}
+		x := &vantages[o.dc]
+		x.age = min(x.age, o.Silent)
+		if o.present(p) {
+			x.heard = min(x.heard, o.Silent)
+		}
+		switch {
+		case o.why == "":
+			x.why = "no opinion"
+		case x.why != "no opinion":
+			x.why = o.why
+		}
+	}
+	return vantages
+}
+
+func newTally(said []opinionOf, vantages []vantage, dcs []Datacenter, home string, p Policy) *tally {
+	t := &tally{ballots: make([]ballot, len(dcs)), quiet: never}
+	by := byDatacenter(said, len(dcs))
+	for i, d := range dcs {
+		b := &t.ballots[i]
+		b.Datacenter = d.Name
+		b.region = cmp.Or(d.Region, d.Name)
+		b.Own = d.Name == home
+		b.heard = vantages[i].heard
+		b.count(by[i], p)
+		if !b.Counted {
+			b.Reason = vantages[i].why
+		}
+		if vantages[i].age != never {
+			b.Age = vantages[i].age
+		}
+	}
+	for _, o := range said {
+		t.quiet = min(t.quiet, aged(o.Age, o.by.Silent))
+		t.suspect = t.suspect || o.State == StateSuspect || o.State == StateRecovering || o.Soft ||
+			o.State.opinion() != said[0].State.opinion()
+	}
+	return t
+}
+
+// byDatacenter parts opinions, their order kept.
+func byDatacenter(said []opinionOf, dcs int) [][]opinionOf {
+	heads := make([]int, dcs)
+	for _, o := range said {
+		heads[o.by.dc]++
+	}
+	by, room := make([][]opinionOf, dcs), make([]opinionOf, len(said))
+	for i, n := range heads {
+		by[i], room = room[:0:n], room[n:]
+	}
+	for _, o := range said {
+		by[o.by.dc] = append(by[o.by.dc], o)
+	}
+	return by
+}
+
+// count fills in the ballot of a datacenter of what its voters said.
+func (b *ballot) count(said []opinionOf, p Policy) {
+	up, always := make([]time.Duration, 0, len(said)), make([]time.Duration, 0, len(said))
+	var down, soft, returning []time.Duration
+	for _, o := range said {
+		b.Voters++
+		if o.State.opinion() == StateUp {
+			up = append(up, o.age)
+			if o.Back {
+				returning = append(returning, o.age)
+			} else {
+				always = append(always, o.age)
+			}
+			continue
+		}
+		b.Reason = cmp.Or(b.Reason, o.Reason)
+		b.sighted = b.sighted || !o.by.Evidence.Blind
+		soft = append(soft, o.age)
+		if !o.Soft {
+			down = append(down, o.age)
+		}
+	}
+	b.NotDown = b.Voters - len(down)
+	b.Counted = b.Voters > 0
+	b.U = share(b.NotDown, b.Voters)
+	b.softU = share(len(up), b.Voters)
+	b.upFor, b.downFor, b.softFor = lowerMedian(up), voteAge(down, b.Voters), voteAge(soft, b.Voters)
+	if len(up) == 0 {
+		b.upFor = b.softFor // reached, but not well
+	}
+	b.reached = len(up) > 0
+	b.returning = returnAge(returning, always, len(down) > 0, p.Ramp)
+}
+
+// returnAge is the upper median of the returns, where always are the ages of those who saw none. Of these, who has
+// watched for as long as a ramp takes knows that there was none. Who has just started does not: it must not end a
+// ramp, and where it is contested, because others hold the target down, what it sees is the return itself.
+func returnAge(returns, always []time.Duration, contested bool, ramp time.Duration) time.Duration {
+	ages := slices.Clone(returns)
+	for _, a := range always {
+		switch {
+		case a >= ramp:
+			ages = append(ages, never)
+		case contested:
+			ages = append(ages, a)
+		}
+	}
+	if len(ages) == 0 {
+		return never
+	}
+	return upperMedian(ages)
+}
+
+// share turns a datacenter's heads into its vote: 0 if at most a third hold the target not-down, 2 if at least two
+// thirds do, else 1.
+func share(notDown, voters int) int {
+	switch {
+	case voters == 0 || 3*notDown <= voters:
+		return 0
+	case 3*notDown >= 2*voters:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// voteAge is how long a datacenter with so many voters has voted 0, when down are the ages of its downs: the age of
+// the one that made the two thirds. One more voter who reaches the target can only make it younger.
+func voteAge(down []time.Duration, voters int) time.Duration {
+	quorum := (2*voters + 2) / 3
+	if len(down) == 0 || len(down) < quorum {
+		return 0
+	}
+	slices.Sort(down)
+	return down[len(down)-quorum]
+}
+
+// Tally returns the sum of the votes that were counted, and the most that it could have been. A foreign
+// datacenter's vote counts double, the site's own once: with direct routing its hosts may be answering themselves.
+// The target is down if 3 got <= of (and somebody corroborates it), up if 3 got >= 2 of.
+func Tally(votes []Vote) (got, of int) {
+	for _, v := range votes {
+		if v.Counted {
+			got += v.weight() * v.U
+			of += v.weight() * 2
+		}
+	}
+	return got, of
+}
+
+func (v Vote) weight() int {
+	if v.Own {
+		return 1
+	}
+	return 2
+}
+
+// upWithout says whether the datacenters other than dc and the site's own hold the target up.
+func (t *tally) upWithout(dc int) bool {
+	got, of := 0, 0
+	for i := range t.ballots {
+		if b := &t.ballots[i]; i != dc && b.Counted && !b.Own {
+			got += b.U
+			of += 2
+		}
+	}
+	return of > 0 && 3*got >= 2*of
+}
+
+// mixedDefinitions says whether any of so many targets is probed under more than one definition.
+func mixedDefinitions(observers []observer, targets int) bool {
+	hashes := make([]uint32, targets)
+	known := make([]bool, targets)
+	for i := range observers {
+		o := &observers[i]
+		if o.why != "" {
+			continue
+		}
+		for j, at := range o.places {
+			if at < 0 {
+				continue
+			}
+			h := o.Evidence.Targets[j].Policy
+			if known[at] && hashes[at] != h {
+				return true
+			}
+			hashes[at], known[at] = h, true
+		}
+	}
+	return false
+}
+
+// dropLoneDefinition removes the downs of a check definition that alone says down while another definition is
+// answered from a foreign datacenter: that is a poisoned configuration on its way through the fleet, not an outage.
+func dropLoneDefinition(said []opinionOf, dcs []Datacenter, home string) (kept []opinionOf, dropped int) {
+	var lone uint32
+	down := false
+	for _, o := range said {
+		if o.State.opinion() == StateDown {
+			if down && o.Policy != lone {
+				return said, 0
+			}
+			down, lone = true, o.Policy
+		}
+	}
+	contradicted := down && slices.ContainsFunc(said, func(o opinionOf) bool {
+		return o.State.opinion() == StateUp && o.Policy != lone && dcs[o.by.dc].Name != home
+	})
+	if !contradicted {
+		return said, 0
+	}
+	for _, o := range said {
+		if o.State.opinion() == StateDown {
+			dropped++
+		} else {
+			kept = append(kept, o)
+		}
+	}
+	return kept, dropped
+}
+
+func lowerMedian(ages []time.Duration) time.Duration {
+	if len(ages) == 0 {
+		return 0
+	}
+	slices.Sort(ages)
+	return ages[(len(ages)-1)/2]
+}
+
+func upperMedian(ages []time.Duration) time.Duration {
+	slices.Sort(ages)
+	return ages[len(ages)/2]
+}
