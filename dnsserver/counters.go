@@ -1,0 +1,242 @@
+package dnsserver
+
+import (
+	"maps"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gtm/meridian/dnsserver/steer"
+	"github.com/meridian-gtm/meridian/dnsserver/wire"
+)
+
+const rcodeServFail = dns.RcodeServerFailure
+
+// Types and RCODEs up to these are counted one by one, the rest together.
+const (
+	maxCountedType  = dns.TypeCAA // 257, the last in common use
+	maxCountedRcode = dns.RcodeBadVers
+	causes          = int(steer.CauseNoFamily) + 1
+)
+
+// counters are written by one goroutine (UDP) or, when shared, by all connections (TCP), and read by anybody.
+type counters struct {
+	shared bool
+
+	silent, truncated, edns, ecs, slow atomic.Uint64
+	readErrors, writeErrors            atomic.Uint64
+	rateDropped, rateTruncated         atomic.Uint64
+	latency                            latency
+
+	types  [maxCountedType + 2]atomic.Uint64
+	rcodes [maxCountedRcode + 2]atomic.Uint64
+
+	// services is replaced when a service is first seen; their number is that of the configuration.
+	services atomic.Pointer[map[string]*serviceCounters]
+
+	// The service counted last, for the one writer.
+	lastName string
+	last     *serviceCounters
+}
+
+// serviceCounters count one service's answers.
+type serviceCounters struct {
+	causes [causes]atomic.Uint64
+	ecs    atomic.Uint64
+}
+
+func newCounters(shared bool) *counters {
+	c := &counters{shared: shared}
+	c.services.Store(&map[string]*serviceCounters{})
+	return c
+}
+
+// bump adds one. Without other writers there is no need to lock the memory for it, which costs as much as all the rest.
+func (c *counters) bump(n *atomic.Uint64) {
+	if c.shared {
+		n.Add(1)
+		return
+	}
+	n.Store(n.Load() + 1)
+}
+
+// count takes account of one query.
+func (c *counters) count(answered bool, m *wire.Meta) {
+	if !answered {
+		c.bump(&c.silent)
+		return
+	}
+	c.bump(&c.types[min(m.Qtype, maxCountedType+1)])
+	c.bump(&c.rcodes[min(m.Rcode, maxCountedRcode+1)])
+	if m.EDNS {
+		c.bump(&c.edns)
+	}
+	if m.Truncated {
+		c.bump(&c.truncated)
+	}
+	if m.Slow {
+		c.bump(&c.slow)
+	}
+	if m.Service == "" {
+		return
+	}
+	s := c.service(m.Service)
+	c.bump(&s.causes[min(int(m.Cause), causes-1)])
+	if m.ECS {
+		c.bump(&c.ecs)
+		c.bump(&s.ecs)
+	}
+}
+
+// service returns a service's counters, making them when it is new.
+func (c *counters) service(name string) *serviceCounters {
+	if c.shared {
+		return c.findService(name)
+	}
+	if c.last == nil || c.lastName != name {
+		c.lastName, c.last = name, c.findService(name)
+	}
+	return c.last
+}
+
+func (c *counters) findService(name string) *serviceCounters {
+	for {
+		old := c.services.Load()
+		if s := (*old)[name]; s != nil {
+			return s
+		}
+		grown := maps.Clone(*old)
+		s := &serviceCounters{}
+		grown[name] = s
+		if c.services.CompareAndSwap(old, &grown) {
+			return s
+		}
+	}
+}
+
+// Stats are counts since the server was made.
+type Stats struct {
+	UDP, TCP TrafficStats
+	Conns    ConnStats
+	Services map[string]ServiceStats
+	Latency  Latency // of UDP, sampled: see Options.LatencySample
+	Panics   uint64  // queries that made the server panic; they got SERVFAIL
+}
+
+// TrafficStats are counts of one transport.
+type TrafficStats struct {
+	Types  map[string]uint64 // queries answered, by type: "A", ..., "none" (no question could be read), "other"
+	Rcodes map[string]uint64 // queries answered, by RCODE: "NOERROR", ..., "other"
+
+	Silent      uint64 // packets that were no query, and got no answer
+	Truncated   uint64 // answers with TC
+	EDNS        uint64 // queries with EDNS(0)
+	ECS         uint64 // answers decided by a client subnet
+	Slow        uint64 // answers that were not compiled when the zones were loaded
+	ReadErrors  uint64 // failed reads and accepts
+	WriteErrors uint64 // answers that could not be sent
+
+	RateDropped   uint64 // answers over Options.RateLimit that were not sent
+	RateTruncated uint64 // answers over Options.RateLimit that were sent without content
+}
+
+// Answered returns the number of queries answered.
+func (t TrafficStats) Answered() (n uint64) {
+	for _, v := range t.Rcodes {
+		n += v
+	}
+	return n
+}
+
+// ConnStats are counts of TCP connections.
+type ConnStats struct {
+	Open           int
+	Accepted       uint64
+	Displaced      uint64 // closed for a newcomer, at Options.MaxConns
+	RejectedClient uint64 // over Options.MaxConnsPerClient
+}
+
+// ServiceStats are counts of one steered service.
+type ServiceStats struct {
+	Policy   uint64 // answers by policy over available sites
+	AllDown  uint64 // answers by the all-down policy
+	NoFamily uint64 // NODATA: no site has the address family
+	ECS      uint64 // of all these, decided by a client subnet
+}
+
+// Stats merges the counters of all goroutines. Counts of queries in progress may be half in.
+func (s *Server) Stats() Stats {
+	st := Stats{Panics: s.panics.Load(), Services: map[string]ServiceStats{}}
+	s.mu.Lock()
+	udp := s.udpAll
+	s.mu.Unlock()
+	st.UDP, st.TCP = newTrafficStats(), newTrafficStats()
+	for _, c := range udp {
+		c.addTo(&st.UDP, st.Services)
+		c.latency.addTo(&st.Latency)
+	}
+	s.tcpAll.addTo(&st.TCP, st.Services)
+	s.conns.mu.Lock()
+	st.Conns = s.conns.stats
+	s.conns.mu.Unlock()
+	return st
+}
+
+func newTrafficStats() TrafficStats {
+	return TrafficStats{Types: map[string]uint64{}, Rcodes: map[string]uint64{}}
+}
+
+func (c *counters) addTo(t *TrafficStats, services map[string]ServiceStats) {
+	for i := range c.types {
+		if n := c.types[i].Load(); n > 0 {
+			t.Types[typeName(i)] += n
+		}
+	}
+	for i := range c.rcodes {
+		if n := c.rcodes[i].Load(); n > 0 {
+			t.Rcodes[rcodeName(i)] += n
+		}
+	}
+	t.Silent += c.silent.Load()
+	t.Truncated += c.truncated.Load()
+	t.EDNS += c.edns.Load()
+	t.ECS += c.ecs.Load()
+	t.Slow += c.slow.Load()
+	t.ReadErrors += c.readErrors.Load()
+	t.WriteErrors += c.writeErrors.Load()
+	t.RateDropped += c.rateDropped.Load()
+	t.RateTruncated += c.rateTruncated.Load()
+	for name, from := range *c.services.Load() {
+		to := services[name]
+		to.Policy += from.causes[steer.CausePolicy].Load()
+		to.AllDown += from.causes[steer.CauseAllDown].Load()
+		to.NoFamily += from.causes[steer.CauseNoFamily].Load()
+		to.ECS += from.ecs.Load()
+		services[name] = to
+	}
+}
+
+// typeName returns the type's mnemonic; types without one are counted together, so that metrics stay few.
+func typeName(t int) string {
+	if t == int(dns.TypeNone) {
+		return "none"
+	}
+	if name, ok := dns.TypeToString[uint16(t)]; ok && t <= int(maxCountedType) {
+		return name
+	}
+	return "other"
+}
+
+func rcodeName(rcode int) string {
+	switch {
+	case rcode > maxCountedRcode:
+		return "other"
+	case rcode == dns.RcodeBadVers:
+		return "BADVERS" // the library knows 16 by its TSIG name
+	}
+	if name, ok := dns.RcodeToString[rcode]; ok {
+		return name
+	}
+	return strconv.Itoa(rcode)
+}

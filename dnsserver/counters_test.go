@@ -1,0 +1,123 @@
+package dnsserver
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gtm/meridian/dnsserver/steer"
+	"github.com/meridian-gtm/meridian/dnsserver/wire"
+)
+
+// Many writers, as TCP connections are, and services that all of them see first.
+func TestCountersConcurrent(t *testing.T) {
+	c := newCounters(true)
+	var group sync.WaitGroup
+	for g := range 8 {
+		group.Go(func() {
+			for i := range 1000 {
+				c.count(true, &wire.Meta{Qtype: dns.TypeA, Service: fmt.Sprint((g + i) % 20), ECS: i%2 == 0})
+			}
+		})
+	}
+	group.Wait()
+	traffic, services := newTrafficStats(), map[string]ServiceStats{}
+	c.addTo(&traffic, services)
+	var sum ServiceStats
+	for _, s := range services {
+		sum.Policy += s.Policy
+		sum.ECS += s.ECS
+	}
+	if traffic.Answered() != 8000 || sum != (ServiceStats{Policy: 8000, ECS: 4000}) || len(services) != 20 {
+		t.Errorf("got %+v, %+v in %d services", traffic, sum, len(services))
+	}
+}
+
+// What one goroutine counts is right, too, whichever service follows which.
+func TestCountersUnshared(t *testing.T) {
+	c := newCounters(false)
+	want := map[string]ServiceStats{}
+	for i := range 1000 {
+		name := fmt.Sprint(i / 3 % 20)
+		c.count(true, &wire.Meta{Qtype: dns.TypeA, Service: name, ECS: i%2 == 0})
+		s := want[name]
+		s.Policy++
+		if i%2 == 0 {
+			s.ECS++
+		}
+		want[name] = s
+	}
+	traffic, services := newTrafficStats(), map[string]ServiceStats{}
+	c.addTo(&traffic, services)
+	if traffic.Answered() != 1000 || traffic.ECS != 500 || !maps.Equal(services, want) {
+		t.Errorf("got %+v, %v, want %v", traffic, services, want)
+	}
+}
+
+func TestNames(t *testing.T) {
+	c := newCounters(true)
+	for _, m := range []wire.Meta{
+		{Qtype: 0, Rcode: dns.RcodeFormatError}, {Qtype: dns.TypeA}, {Qtype: dns.TypeCAA}, {Qtype: dns.TypeANY},
+		{Qtype: 200}, {Qtype: 258}, {Qtype: 65535, Rcode: dns.RcodeBadVers}, {Qtype: dns.TypeA, Rcode: 4095},
+	} {
+		c.count(true, &m)
+	}
+	traffic := newTrafficStats()
+	c.addTo(&traffic, nil)
+	if got := fmt.Sprint(traffic.Types); got != "map[A:2 ANY:1 CAA:1 none:1 other:3]" {
+		t.Errorf("types: %s", got)
+	}
+	if got := fmt.Sprint(traffic.Rcodes); got != "map[BADVERS:1 FORMERR:1 NOERROR:5 other:1]" {
+		t.Errorf("rcodes: %s", got)
+	}
+}
+
+func TestCollect(t *testing.T) {
+	s := newServer(t, Options{})
+	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown})
+	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, Truncated: true, Slow: true})
+	s.tcpAll.count(false, &wire.Meta{})
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(s); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			if value == 0 {
+				continue
+			}
+			line := strings.TrimPrefix(family.GetName(), "meridian_dns_")
+			for _, label := range metric.GetLabel() {
+				line += " " + label.GetName() + "=" + label.GetValue()
+			}
+			got = append(got, fmt.Sprint(line, " ", value))
+		}
+	}
+	want := []string{
+		"answers_total rcode=NOERROR transport=tcp 1",
+		"answers_total rcode=NXDOMAIN transport=tcp 1",
+		"edns_queries_total transport=tcp 1",
+		"ignored_total transport=tcp 1",
+		"queries_total transport=tcp type=A 1",
+		"queries_total transport=tcp type=MX 1",
+		"service_answers_total cause=all-down service=shop 1",
+		"service_ecs_answers_total service=shop 1",
+		"slow_answers_total transport=tcp 1",
+		"truncated_total transport=tcp 1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

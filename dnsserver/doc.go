@@ -1,0 +1,34 @@
+// Package dnsserver is the authoritative DNS server's shell: UDP and TCP sockets, limits and counters around the
+// pure package wire.
+//
+// A [Server] answers from the [wire.Snapshot] that was stored last. [Server.Store] replaces it at any time, from any
+// goroutine, without a lock on the query path: every query loads one pointer and is answered from that state alone.
+// Until the first Store every query gets SERVFAIL, which makes resolvers try another server at once where silence
+// would make them wait.
+//
+// UDP: on Linux every address gets one socket and one goroutine per core, and the kernel spreads clients over them
+// (SO_REUSEPORT); elsewhere the goroutines share a socket. A goroutine reads the packets that are there, 64 at most,
+// with one system call (recvmmsg), answers them from one state and sends the answers with another (sendmmsg);
+// elsewhere it does so packet by packet. Load beyond what the cores can do stays in the kernel's queue and is dropped
+// there; nothing in the process grows. The loop does not allocate and takes no lock.
+//
+// TCP (RFC 7766): queries that a client sends without waiting are answered side by side and in the order they are done,
+// up to a limit. Each query has a time within which it must have arrived, and a client that does not take its answers
+// is not read from. Connections are limited per client; where there are too many in all, a newcomer takes the place of
+// the one that has gone longest without an answer. Clients that ask are told how long they may be idle (RFC 7828).
+//
+// At its end a server answers the packets and connections that the kernel had begun to hand over. So a new server can
+// take over ([Options.TakeOver]) without a query lost: it starts beside the old one, has its sockets share the
+// addresses, and the old one is stopped once the new one is ready. On ending, a UDP socket is connected to itself: the
+// kernel then chooses others of the address for packets to come. A TCP listener that takes over has a program name it
+// for all connections to come, while the old one accepts what had begun.
+//
+// Answers over UDP may be limited by network of clients and kind of answer (package rrl). The limiter is shared by all
+// goroutines and takes no lock; its clock is read for all of them a hundred times a second.
+//
+// An answer leaves from the address that its query came to. For a specific address the socket sees to that. For
+// 0.0.0.0 and :: it takes IP_PKTINFO, which exists on Linux; elsewhere a wildcard address is an error. The wildcard
+// :: means IPv6 only: list 0.0.0.0 beside it to serve both.
+//
+// A query that makes the server panic gets SERVFAIL and is counted and logged; the server goes on.
+package dnsserver

@@ -1,0 +1,108 @@
+package dnsserver
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gtm/meridian/dnsserver/wire"
+)
+
+var (
+	descQueries = prometheus.NewDesc("meridian_dns_queries_total",
+		"Queries answered, by transport and type.", []string{"transport", "type"}, nil)
+	descAnswers = prometheus.NewDesc("meridian_dns_answers_total",
+		"Answers, by transport and response code.", []string{"transport", "rcode"}, nil)
+	descSilent = prometheus.NewDesc("meridian_dns_ignored_total",
+		"Packets that were no query and got no answer.", []string{"transport"}, nil)
+	descTruncated = prometheus.NewDesc("meridian_dns_truncated_total",
+		"Answers with TC set.", []string{"transport"}, nil)
+	descEDNS = prometheus.NewDesc("meridian_dns_edns_queries_total",
+		"Queries with EDNS(0).", []string{"transport"}, nil)
+	descSlow = prometheus.NewDesc("meridian_dns_slow_answers_total",
+		"Answers that were not compiled when the zones were loaded: DNAME, class CHAOS and other rare things.",
+		[]string{"transport"}, nil)
+	descErrors = prometheus.NewDesc("meridian_dns_socket_errors_total",
+		"Failed reads, accepts and writes.", []string{"transport", "direction"}, nil)
+	descRateLimited = prometheus.NewDesc("meridian_dns_rate_limited_total",
+		"UDP answers over the rate limit, by what became of them: dropped or truncated.", []string{"action"}, nil)
+	descLatency = prometheus.NewDesc("meridian_dns_latency_seconds",
+		"Time from reading UDP queries to having sent their answers, of a sample of the batches.", nil, nil)
+	descPanics = prometheus.NewDesc("meridian_dns_panics_total",
+		"Queries that made the server panic and got SERVFAIL.", nil, nil)
+	descService = prometheus.NewDesc("meridian_dns_service_answers_total",
+		"Answers of steered services, by cause: policy, all-down or no-family.", []string{"service", "cause"}, nil)
+	descServiceECS = prometheus.NewDesc("meridian_dns_service_ecs_answers_total",
+		"Answers of steered services that were decided by a client subnet.", []string{"service"}, nil)
+	descConns = prometheus.NewDesc("meridian_dns_tcp_connections",
+		"Open TCP connections.", nil, nil)
+	descAccepted = prometheus.NewDesc("meridian_dns_tcp_accepted_total",
+		"TCP connections accepted.", nil, nil)
+	descRejected = prometheus.NewDesc("meridian_dns_tcp_rejected_total",
+		"TCP connections hung up on because their client has too many.", nil, nil)
+	descDisplaced = prometheus.NewDesc("meridian_dns_tcp_displaced_total",
+		"TCP connections closed for a newcomer because there are too many: those longest without an answer.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (s *Server) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		descQueries, descAnswers, descSilent, descTruncated, descEDNS, descSlow, descErrors, descPanics, descService,
+		descServiceECS, descConns, descAccepted, descRejected, descDisplaced, descRateLimited,
+		descLatency,
+	} {
+		ch <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector] from [Server.Stats]: the query path knows nothing of metrics.
+func (s *Server) Collect(ch chan<- prometheus.Metric) {
+	count := func(desc *prometheus.Desc, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
+	}
+	st := s.Stats()
+	for _, t := range []struct {
+		transport string
+		TrafficStats
+	}{{wire.UDP.String(), st.UDP}, {wire.TCP.String(), st.TCP}} {
+		for name, n := range t.Types {
+			count(descQueries, n, t.transport, name)
+		}
+		for name, n := range t.Rcodes {
+			count(descAnswers, n, t.transport, name)
+		}
+		count(descSilent, t.Silent, t.transport)
+		count(descTruncated, t.Truncated, t.transport)
+		count(descEDNS, t.EDNS, t.transport)
+		count(descSlow, t.Slow, t.transport)
+		count(descErrors, t.ReadErrors, t.transport, "read")
+		count(descErrors, t.WriteErrors, t.transport, "write")
+	}
+	for name, service := range st.Services {
+		count(descService, service.Policy, name, "policy")
+		count(descService, service.AllDown, name, "all-down")
+		count(descService, service.NoFamily, name, "no-family")
+		count(descServiceECS, service.ECS, name)
+	}
+	count(descPanics, st.Panics)
+	count(descRateLimited, st.UDP.RateDropped, "dropped")
+	count(descRateLimited, st.UDP.RateTruncated, "truncated")
+	if s.opts.LatencySample > 0 {
+		ch <- st.Latency.metric()
+	}
+	ch <- prometheus.MustNewConstMetric(descConns, prometheus.GaugeValue, float64(st.Conns.Open))
+	count(descAccepted, st.Conns.Accepted)
+	count(descRejected, st.Conns.RejectedClient)
+	count(descDisplaced, st.Conns.Displaced)
+}
+
+// metric returns the histogram in Prometheus' form, with counts that include those of shorter times.
+func (l *Latency) metric() prometheus.Metric {
+	buckets := make(map[float64]uint64, len(l.Buckets)-1)
+	below := uint64(0)
+	for i, n := range l.Buckets[:len(l.Buckets)-1] {
+		below += n
+		buckets[(time.Microsecond << i).Seconds()] = below
+	}
+	return prometheus.MustNewConstHistogram(descLatency, l.Count(), l.Sum.Seconds(), buckets)
+}

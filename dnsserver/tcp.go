@@ -1,0 +1,261 @@
+package dnsserver
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/meridian-gtm/meridian/dnsserver/wire"
+)
+
+// prefixSize is the length in front of every message (RFC 1035 section 4.2.2), in octets.
+const prefixSize = 2
+
+// maxTCPQuery is the longest TCP query read, in octets, as for UDP. What is longer is cut and gets FORMERR: only
+// dynamic updates and padding are.
+const maxTCPQuery = maxUDPQuery
+
+// maxPending is how many octets of answers may wait for a client before no more of its queries are read.
+const maxPending = 64 << 10
+
+// maxSpare is the largest buffer that a connection keeps while it is idle, in octets.
+const maxSpare = 4 << 10
+
+// tcpWorker is what one query in progress needs; connections that wait for a query hold none.
+type tcpWorker struct {
+	worker
+	in  [maxTCPQuery]byte
+	out [prefixSize + wire.MaxSize]byte // length prefix and answer
+}
+
+func (s *Server) newTCPWorkers() *sync.Pool {
+	return &sync.Pool{New: func() any { return &tcpWorker{worker: s.newWorker(s.tcpAll, wire.TCP)} }}
+}
+
+// serveTCP accepts connections until ctx ends, and those that the kernel had begun to by then, and returns when the
+// last one is gone. The end of kill closes them.
+func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) error {
+	defer listener.Close()
+	defer context.AfterFunc(kill, func() { listener.Close() })()
+	defer context.AfterFunc(ctx, func() {
+		if l, ok := listener.(interface{ SetDeadline(time.Time) error }); !ok || l.SetDeadline(s.drainEnd()) != nil {
+			listener.Close()
+		}
+	})()
+	workers := s.newTCPWorkers()
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			// Out of file descriptors, or the client was gone before it was accepted.
+			s.tcpAll.readErrors.Add(1)
+			pause(ctx, readErrorPause)
+			continue
+		}
+		client, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+		slot := s.conns.admit(client.Addr(), conn)
+		if slot == nil {
+			conn.Close()
+			continue
+		}
+		open.Go(func() {
+			defer s.conns.release(slot)
+			s.serveConn(ctx, kill, conn, client, slot, workers)
+		})
+	}
+}
+
+// tcpConn is one client's connection. One goroutine reads queries, and it and others answer them, each when it is done
+// (RFC 7766 section 6.2.1.1).
+type tcpConn struct {
+	net.Conn
+	server  *Server
+	client  netip.AddrPort
+	slot    *connSlot
+	workers *sync.Pool
+	begun   time.Time
+	queries *bufio.Reader
+	taken   int // octets of the last query, prefix included, which are still to be skipped
+
+	mu      sync.Mutex // guards the rest; not held while writing
+	pending []byte     // answers that wait to be written
+	spare   []byte     // the next pending
+	writing bool
+	err     error // of the write that failed
+	room    sync.Cond
+}
+
+// serveConn answers one connection's queries and closes it. At the end of ctx it answers what has arrived, at that of
+// kill nothing more.
+func (s *Server) serveConn(
+	ctx, kill context.Context, conn net.Conn, client netip.AddrPort, slot *connSlot, workers *sync.Pool,
+) {
+	defer conn.Close()
+	c := &tcpConn{
+		Conn: conn, server: s, client: client, slot: slot, workers: workers, begun: time.Now(),
+		queries: bufio.NewReaderSize(conn, prefixSize+maxTCPQuery),
+	}
+	c.room.L = &c.mu
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(c.drainEnd()) })()
+	defer context.AfterFunc(kill, func() { conn.Close() })()
+
+	var others sync.WaitGroup
+	defer others.Wait()
+	busy := make(chan struct{}, s.opts.MaxPipeline-1) // an element for each of the others
+	for c.waitForRoom() {
+		query, err := c.next(ctx)
+		if err != nil {
+			return
+		}
+		w := workers.Get().(*tcpWorker)
+		query = w.in[:copy(w.in[:], query)]
+		// A client that waits for its answer, and one that asks too much at once, waits for this goroutine.
+		beside := false
+		if c.more() {
+			select {
+			case busy <- struct{}{}:
+				beside = true
+			default:
+			}
+		}
+		if !beside {
+			if !c.answer(ctx, w, query) {
+				return
+			}
+			continue
+		}
+		others.Go(func() {
+			defer func() { <-busy }()
+			if !c.answer(ctx, w, query) {
+				conn.Close() // which ends the reader, too
+			}
+		})
+	}
+}
+
+// next waits for a query and returns it, cut after maxTCPQuery octets. It is valid until the next call.
+func (c *tcpConn) next(ctx context.Context) ([]byte, error) {
+	// One deadline for the whole query: who sends an octet at a time does not get longer.
+	if err := c.SetReadDeadline(time.Now().Add(c.server.opts.IdleTimeout)); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil { // maybe since before our deadline was set
+		if err := c.SetReadDeadline(c.drainEnd()); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := c.queries.Discard(c.taken); err != nil {
+		return nil, err
+	}
+	c.taken = 0
+	prefix, err := c.queries.Peek(prefixSize)
+	if err != nil {
+		return nil, err
+	}
+	size := int(binary.BigEndian.Uint16(prefix))
+	message, err := c.queries.Peek(prefixSize + min(size, maxTCPQuery))
+	if err != nil {
+		return nil, err
+	}
+	c.taken = prefixSize + size
+	return message[prefixSize:], nil
+}
+
+// more reports whether the client sent more behind the last query without waiting for the answer.
+func (c *tcpConn) more() bool { return c.queries.Buffered() > c.taken }
+
+// drainEnd is when reading ends once the server does. A client that has just connected could not ask yet.
+func (c *tcpConn) drainEnd() time.Time {
+	end := c.server.drainEnd()
+	if own := c.begun.Add(c.server.drainTime()); own.After(end) {
+		return own
+	}
+	return end
+}
+
+// answer answers one query, gives the worker back, and reports whether the connection is good for another.
+func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
+	limit := len(w.out)
+	keepalive := wantsKeepalive(query)
+	if keepalive {
+		limit -= keepaliveSize
+	}
+	answer := w.answer(c.server.snapshot.Load(), query, c.client, w.out[prefixSize:prefixSize:limit])
+	if answer == nil {
+		c.workers.Put(w)
+		return false // not a client that speaks DNS to us
+	}
+	if keepalive {
+		timeout := c.server.opts.IdleTimeout
+		if ctx.Err() != nil {
+			timeout = 0 // please close (RFC 7828 section 3.4)
+		}
+		answer = appendKeepalive(answer, timeout)
+	}
+	// Prefix and answer in one write (RFC 7766 section 8). The answer was written behind the prefix.
+	binary.BigEndian.PutUint16(w.out[:], uint16(len(answer)))
+	c.mu.Lock()
+	c.pending = append(c.pending, w.out[:prefixSize+len(answer)]...)
+	c.mu.Unlock()
+	c.workers.Put(w) // before writing, which the client may make last
+	return c.flush()
+}
+
+// flush writes what is pending, or leaves it to the goroutine that is writing already. It reports whether writing
+// works.
+func (c *tcpConn) flush() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		return c.err == nil
+	}
+	c.writing = true
+	for len(c.pending) > 0 && c.err == nil {
+		out := c.pending
+		c.pending, c.spare = c.spare[:0], nil
+		c.mu.Unlock()
+		err := c.write(out)
+		c.mu.Lock()
+		c.err = err
+		if cap(out) <= maxSpare {
+			c.spare = out
+		}
+		c.room.Signal()
+	}
+	c.writing = false
+	return c.err == nil
+}
+
+func (c *tcpConn) write(b []byte) error {
+	c.server.conns.touch(c.slot)
+	err := c.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout))
+	if err == nil {
+		_, err = c.Write(b)
+	}
+	if err != nil {
+		c.server.tcpAll.writeErrors.Add(1)
+	}
+	return err
+}
+
+// waitForRoom waits until the client has taken most of its answers, and reports whether writing works.
+func (c *tcpConn) waitForRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) > maxPending && c.err == nil {
+		c.room.Wait()
+	}
+	return c.err == nil
+}

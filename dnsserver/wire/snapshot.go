@@ -1,0 +1,44 @@
+package wire
+
+import (
+	"github.com/meridian-gtm/meridian/dnsserver/steer"
+	"github.com/meridian-gtm/meridian/dnsserver/zone"
+)
+
+// Snapshot is everything that decides answers. It is immutable and replaced as a whole, so that no answer mixes two
+// states.
+type Snapshot struct {
+	Zones *zone.Set
+	Plan  *steer.Plan // knows every service that a name in Zones is steered by
+}
+
+// Transport is what a query came over. It decides how long an answer may be.
+type Transport uint8
+
+// The transports.
+const (
+	UDP Transport = iota // 512 octets, or what EDNS(0) and Options.UDPSize agree on
+	TCP                  // 65535 octets, the two of the length prefix not counted
+)
+
+// String returns "udp" or "tcp".
+func (t Transport) String() string {
+	if t == TCP {
+		return "tcp"
+	}
+	return "udp"
+}
+
+// Meta says what became of a query, for counters. It holds nothing that must be freed or copied.
+type Meta struct {
+	Qtype uint16 // 0 when no question could be read
+	Rcode uint16 // extended RCODE as sent; meaningless when the query met with silence
+
+	Service string      // the service that decided the addresses; "" when none did
+	Cause   steer.Cause // meaningful when Service is not ""
+
+	EDNS      bool // the query carried EDNS(0)
+	ECS       bool // the addresses were decided by a client subnet
+	Truncated bool // TC was set
+	Slow      bool // the compiled path left the query to the slow one
+}
