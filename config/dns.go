@@ -1,0 +1,98 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+func defaultDNS() DNS {
+	return DNS{
+		UDPSize: 1232, ECS: true, DrainTimeout: 5 * time.Second, LatencySample: 64,
+		TCP: TCP{
+			MaxConnections: 1024, MaxConnectionsPerClient: 64, MaxPipeline: 8,
+			IdleTimeout: 10 * time.Second, WriteTimeout: 5 * time.Second,
+		},
+		RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 1 << 16},
+	}
+}
+
+func (r *reader) dns(c cursor) {
+	d := &r.config.DNS
+	have := c.mapping(fields{
+		"listen": func(v cursor) {
+			list(v, &d.Listen, func(item cursor, into *netip.AddrPort) {
+				item.addrPort(into, 0, true)
+				r.listen(item, *into)
+			})
+		},
+		"nsid": func(v cursor) {
+			r.nsid = true
+			v.text(&d.NSID, 0, 128)
+		},
+		"chaos": func(v cursor) {
+			v.mapping(fields{
+				"version":  func(v cursor) { chaos(v, &d.Chaos.Version) },
+				"hostname": func(v cursor) { chaos(v, &d.Chaos.Hostname) },
+			})
+		},
+		"udp_size":       func(v cursor) { integer(v, &d.UDPSize, 512, 4096) },
+		"ecs":            func(v cursor) { v.flag(&d.ECS) },
+		"tcp":            r.tcp,
+		"drain_timeout":  func(v cursor) { timeout(v, &d.DrainTimeout) },
+		"latency_sample": func(v cursor) { integer(v, &d.LatencySample, 0, 1_000_000) },
+		"rate_limit":     func(v cursor) { rateLimit(v, &d.RateLimit) },
+	})
+	c.need(have, "listen", "a list of address:port")
+}
+
+// chaos reads the text of a TXT string, which holds at most 255 octets (RFC 1035 section 3.3).
+func chaos(c cursor, into *string) {
+	if c.text(into, 1, 255); *into == "refused" {
+		*into = ""
+	}
+}
+
+// timeout reads how long somebody else may take. There is no 0: to wait for ever, or not at all, is never right.
+func timeout(c cursor, into *time.Duration) { c.duration(into, time.Millisecond, time.Hour) }
+
+func (r *reader) tcp(c cursor) {
+	const most = 1_000_000
+	t := &r.config.DNS.TCP
+	c.mapping(fields{
+		"max_connections": func(v cursor) {
+			t.MaxConnections = most // what cannot be read bounds nothing
+			integer(v, &t.MaxConnections, 1, most)
+		},
+		"max_connections_per_client": func(v cursor) {
+			r.later(func() { integer(v, &t.MaxConnectionsPerClient, 1, t.MaxConnections) }) // the bound may stand below
+		},
+		"max_pipeline":  func(v cursor) { integer(v, &t.MaxPipeline, 1, 256) },
+		"idle_timeout":  func(v cursor) { timeout(v, &t.IdleTimeout) },
+		"write_timeout": func(v cursor) { timeout(v, &t.WriteTimeout) },
+	})
+	t.MaxConnectionsPerClient = min(t.MaxConnectionsPerClient, t.MaxConnections)
+}
+
+func rateLimit(c cursor, l *RateLimit) {
+	rate := func(into *int) func(cursor) {
+		return func(v cursor) { integer(v, into, 0, 1_000_000) }
+	}
+	c.mapping(fields{
+		"answers":   rate(&l.Answers),
+		"empty":     rate(&l.Empty),
+		"errors":    rate(&l.Errors),
+		"burst":     func(v cursor) { v.duration(&l.Burst, 100*time.Millisecond, time.Minute) },
+		"slip":      func(v cursor) { integer(v, &l.Slip, 1, 1000) },
+		"v4_prefix": func(v cursor) { integer(v, &l.V4Prefix, 8, 32) },
+		"v6_prefix": func(v cursor) { integer(v, &l.V6Prefix, 16, 64) },
+		"exempt": func(v cursor) {
+			items := v.items()
+			l.Exempt = make([]netip.Prefix, len(items))
+			for i, item := range items {
+				item.prefix(&l.Exempt[i])
+			}
+			once(items, l.Exempt)
+		},
+		"networks": func(v cursor) { integer(v, &l.Networks, 1<<10, 1<<24) },
+	})
+}
