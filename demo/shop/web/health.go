@@ -1,0 +1,124 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/meridian-gtm/meridian/demo/shop"
+)
+
+// healthFor is how long an answer is reused: directors, nodes and monitors ask, the database is asked once.
+const healthFor = time.Second
+
+// healthTimeout bounds one look at the database. It is shorter than any checker's patience, so that the checker gets
+// a reason instead of silence.
+const healthTimeout = 500 * time.Millisecond
+
+// health knows whether new clients should be sent here.
+type health struct {
+	shop            *shop.Shop
+	region, replica string
+
+	mu            sync.Mutex
+	draining      bool
+	reads, writes look
+}
+
+// look is what was last seen of one ability of the database.
+type look struct {
+	at  time.Time
+	err error
+}
+
+// again repeats the look when it is old. The answer is shared, so it does not hang on one asker's context.
+func (l *look) again(now time.Time, do func(ctx context.Context) error) error {
+	if l.at.IsZero() || now.Sub(l.at) >= healthFor {
+		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+		defer cancel()
+		l.at, l.err = now, do(ctx)
+	}
+	return l.err
+}
+
+// readable returns whether the replica is draining, and why it cannot show pages, or nil.
+func (h *health) readable(now time.Time) (draining bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining, h.reads.again(now, h.shop.Ready)
+}
+
+// writable returns why the replica cannot take orders, or nil.
+func (h *health) writable(now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.writes.again(now, func(ctx context.Context) error { return h.shop.Writable(ctx, h.region, h.replica, now) })
+}
+
+// healthz is liveness: the process serves. It asks nobody, because a restart heals no database.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write([]byte("ok\n"))
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	answer := struct {
+		Ready   bool     `json:"ready"`
+		Reasons []string `json:"reasons"`
+	}{Ready: true, Reasons: []string{}}
+	draining, err := s.health.readable(time.Now())
+	if draining {
+		answer.Reasons = append(answer.Reasons, "draining")
+	}
+	if err != nil {
+		answer.Reasons = append(answer.Reasons, err.Error())
+	}
+	status := http.StatusOK
+	if len(answer.Reasons) > 0 {
+		answer.Ready, status = false, http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}
+
+// gtmHealth is for traffic managers. The status is 503 when clients should go elsewhere: while draining, and when
+// pages cannot be shown. A database that takes no writes is told of, and does not turn clients away: every region may
+// have that at the same time, and pages still work.
+func (s *Server) gtmHealth(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now()
+	draining, reads := s.health.readable(now)
+	answer := struct {
+		Region    string   `json:"region"`
+		Replica   string   `json:"replica"`
+		Weight    int      `json:"weight"`     // 0..100; 0 = no new clients
+		Load      float64  `json:"load"`       // requests under way, as a share of capacity; above 1 = overloaded
+		Draining  bool     `json:"draining"`   // goes away soon
+		DataReady bool     `json:"data_ready"` // the data that pages need is here
+		Writable  bool     `json:"writable"`   // orders can be taken
+		Reasons   []string `json:"reasons"`
+	}{
+		Region: s.opt.Region, Replica: s.opt.Replica, Weight: s.opt.Weight, Draining: draining, DataReady: reads == nil,
+		Load: float64(s.busy.Load()-1) / float64(s.opt.Capacity), Writable: true, Reasons: []string{},
+	}
+	status := http.StatusOK
+	if draining {
+		answer.Weight, status = 0, http.StatusServiceUnavailable
+		answer.Reasons = append(answer.Reasons, "draining")
+	}
+	if reads != nil {
+		answer.Weight, answer.Writable, status = 0, false, http.StatusServiceUnavailable
+		answer.Reasons = append(answer.Reasons, reads.Error())
+	} else if err := s.health.writable(now); err != nil {
+		answer.Writable = false
+		answer.Reasons = append(answer.Reasons, err.Error())
+	}
+	writeJSON(w, status, answer)
+}
+
+// Drain makes the replica say that it is not ready, so that directors send new connections elsewhere; requests are
+// still served.
+func (s *Server) Drain() {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	s.health.draining = true
+}

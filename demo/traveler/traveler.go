@@ -1,0 +1,139 @@
+// Package traveler asks DNS servers as clients in other cities would, and keeps a ledger of every answer: a tour that
+// claims that nobody was ever left without an address has to have counted.
+package traveler
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A query that is not answered within patience is sent again, as resolvers do: UDP promises nothing.
+const (
+	patience = time.Second
+	tries    = 3
+)
+
+// Reply is one answer.
+type Reply struct {
+	Rcode string // "NOERROR", ...
+	Addrs []netip.Addr
+	TTL   uint32 // seconds, of the first address
+	Scope uint8  // ECS scope prefix-length
+	Took  time.Duration
+	Tries int // 1 = answered at once
+}
+
+// Ask asks server for the addresses of name as a client in the network from would, by way of EDNS Client Subnet
+// (RFC 7871).
+func Ask(ctx context.Context, server netip.AddrPort, name string, qtype uint16, from netip.Prefix) (Reply, error) {
+	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	query.SetEdns0(dns.DefaultMsgSize, false)
+	subnet := &dns.EDNS0_SUBNET{
+		Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(from.Bits()), Address: net.IP(from.Addr().AsSlice()),
+	}
+	if from.Addr().Is6() {
+		subnet.Family = 2
+	}
+	query.IsEdns0().Option = append(query.IsEdns0().Option, subnet)
+	client := dns.Client{Net: "udp", Timeout: patience}
+	var reply Reply
+	var answer *dns.Msg
+	for err := error(nil); answer == nil; {
+		if reply.Tries == tries || ctx.Err() != nil {
+			return Reply{}, fmt.Errorf("%s for %s at %s: %d tries: %w", name, from, server, reply.Tries, err)
+		}
+		reply.Tries++
+		answer, reply.Took, err = client.ExchangeContext(ctx, query, server.String())
+		if err != nil {
+			answer = nil
+		}
+	}
+	reply.Rcode = dns.RcodeToString[answer.Rcode]
+	for _, rr := range answer.Answer {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		default:
+			continue
+		}
+		if addr, ok := netip.AddrFromSlice(ip); ok {
+			if len(reply.Addrs) == 0 {
+				reply.TTL = rr.Header().Ttl
+			}
+			reply.Addrs = append(reply.Addrs, addr.Unmap())
+		}
+	}
+	if opt := answer.IsEdns0(); opt != nil {
+		for _, o := range opt.Option {
+			if s, ok := o.(*dns.EDNS0_SUBNET); ok {
+				reply.Scope = s.SourceScope
+			}
+		}
+	}
+	return reply, nil
+}
+
+// Ledger counts what became of queries. The zero value is ready; it is safe for concurrent use.
+type Ledger struct {
+	mu    sync.Mutex
+	count Count
+}
+
+// Count is the sum of a ledger. Every query is in Asked and, unless it was answered with addresses, in one of
+// the others that Bad adds up.
+type Count struct {
+	Asked      int `json:"asked"`
+	Empty      int `json:"empty"`      // NOERROR without an address
+	NXDomain   int `json:"nxdomain"`   //
+	ServFail   int `json:"servfail"`   //
+	OtherRcode int `json:"other"`      // any other response code
+	Unanswered int `json:"unanswered"` // nothing came in three tries
+	Repeated   int `json:"repeated"`   // answered, but not at the first try
+}
+
+// Bad is the number of queries that left a client without an address.
+func (c Count) Bad() int { return c.Empty + c.NXDomain + c.ServFail + c.OtherRcode + c.Unanswered }
+
+// String sums up for people.
+func (c Count) String() string {
+	return fmt.Sprintf("%d queries: %d empty, %d NXDOMAIN, %d SERVFAIL, %d other, %d unanswered (%d asked twice or thrice)",
+		c.Asked, c.Empty, c.NXDomain, c.ServFail, c.OtherRcode, c.Unanswered, c.Repeated)
+}
+
+// Note enters one query.
+func (l *Ledger) Note(r Reply, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Asked++
+	if r.Tries > 1 {
+		l.count.Repeated++
+	}
+	switch {
+	case err != nil:
+		l.count.Unanswered++
+	case r.Rcode == "NXDOMAIN":
+		l.count.NXDomain++
+	case r.Rcode == "SERVFAIL":
+		l.count.ServFail++
+	case r.Rcode != "NOERROR":
+		l.count.OtherRcode++
+	case len(r.Addrs) == 0:
+		l.count.Empty++
+	}
+}
+
+// Count returns the sum so far.
+func (l *Ledger) Count() Count {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
