@@ -1,0 +1,174 @@
+// Command ci passes every check of the project: `go run ./ci`. It does its own set-up and says what it could not do.
+//
+// Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, and the shop's SQL against CockroachDB's grammar.
+// With a C compiler the tests run under the race detector. On a Debian-like machine where it may install packages, it
+// installs what the tests can use (a C compiler, dig, keepalived, haproxy, PostgreSQL) and is missing; elsewhere tests
+// that want one of them say that they were skipped, and so does the end of the output.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "ci: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// aptPackages names the Debian package of each program the tests can use. Where a program is not in PATH, glob may
+// find it.
+var aptPackages = []struct{ program, pkg, glob, without string }{
+	{program: "gcc", pkg: "gcc libc6-dev", without: "NO RACE DETECTOR: it needs a C compiler"},
+	{program: "dig", pkg: "bind9-dnsutils", without: "NOT COMPARED WITH dig"},
+	{program: "keepalived", pkg: "keepalived", without: "DIRECTORS NOT CHECKED BY keepalived"},
+	{program: "haproxy", pkg: "haproxy", without: "DIRECTORS NOT CHECKED BY haproxy"},
+	{program: "initdb", pkg: "postgresql", glob: "/usr/lib/postgresql/*/bin/initdb", without: "SHOP NOT RUN ON POSTGRESQL: no initdb"},
+}
+
+// installed reports whether a program is there.
+func installed(program, glob string) bool {
+	if _, err := exec.LookPath(program); err == nil {
+		return true
+	}
+	found, _ := filepath.Glob(glob) // well formed
+	return len(found) > 0
+}
+
+// without lists what the machine kept the checks from doing.
+func without() (all []string) {
+	for _, p := range aptPackages {
+		if !installed(p.program, p.glob) {
+			all = append(all, p.without)
+		}
+	}
+	if os.Getenv("COCKROACH_BINARY") == "" && os.Getenv("SHOP_TEST_CRDB_URL") == "" {
+		all = append(all, "SHOP NOT RUN ON COCKROACHDB: neither COCKROACH_BINARY nor SHOP_TEST_CRDB_URL is set; its grammar read every statement")
+	}
+	return all
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	install(ctx, out)
+	race := []string{"test"}
+	if installed("gcc", "") {
+		race = append(race, "-race")
+	}
+	checks := []struct {
+		name string
+		run  func() error
+	}{
+		{"gofmt", func() error { return gofmt(ctx) }},
+		{"go vet", func() error { return command(ctx, out, "go", "vet", "./...") }},
+		{"staticcheck", func() error { return command(ctx, out, "go", "tool", "staticcheck", "./...") }},
+		{"go mod tidy", func() error { return command(ctx, out, "go", "mod", "tidy", "-diff") }},
+		{"go " + strings.Join(race, " "), func() error { return test(ctx, out, race) }},
+		{"go vet, CockroachDB's grammar", func() error { return command(ctx, out, "go", "-C", "test/crdbgrammar", "vet", "./...") }},
+		{"go mod tidy, CockroachDB's grammar", func() error { return command(ctx, out, "go", "-C", "test/crdbgrammar", "mod", "tidy", "-diff") }},
+		{"go test, CockroachDB's grammar", func() error { return command(ctx, out, "go", "-C", "test/crdbgrammar", "test", "./...") }},
+	}
+	var faults []error
+	for _, c := range checks {
+		start := time.Now()
+		fmt.Fprintf(out, "== %s\n", c.name)
+		if err := c.run(); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", c.name, err))
+			fmt.Fprintf(out, "== %s: FAILED: %v\n", c.name, err)
+			continue
+		}
+		fmt.Fprintf(out, "== %s: ok, %.1f s\n", c.name, time.Since(start).Seconds())
+	}
+	for _, w := range without() {
+		fmt.Fprintf(out, "== %s\n", w)
+	}
+	return errors.Join(faults...)
+}
+
+// alone are the packages whose tests run whole fleets against the clock: they get the machine to themselves.
+var alone = []string{"/cmd/demo", "/demo/lab", "/node"}
+
+// test runs all tests, those that want the machine to themselves last and one after the other.
+func test(ctx context.Context, out io.Writer, race []string) error {
+	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
+	if err != nil {
+		return fmt.Errorf("go list: %w", err)
+	}
+	var together, last []string
+	for _, pkg := range strings.Fields(string(list)) {
+		if slices.ContainsFunc(alone, func(suffix string) bool { return strings.HasSuffix(pkg, suffix) }) {
+			last = append(last, pkg)
+		} else {
+			together = append(together, pkg)
+		}
+	}
+	args := append(slices.Clone(race), "-timeout", "20m")
+	return errors.Join(
+		command(ctx, out, "go", append(slices.Clone(args), together...)...),
+		command(ctx, out, "go", append(append(args, "-p", "1"), last...)...),
+	)
+}
+
+// install adds missing programs where that needs no question: as root, with apt-get.
+func install(ctx context.Context, out io.Writer) {
+	var missing []string
+	for _, p := range aptPackages {
+		if !installed(p.program, p.glob) {
+			missing = append(missing, strings.Fields(p.pkg)...)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	_, err := exec.LookPath("apt-get")
+	if err != nil || os.Geteuid() != 0 {
+		fmt.Fprintf(out, "== not installed, and not installable from here: %s\n", strings.Join(missing, " "))
+		return
+	}
+	fmt.Fprintf(out, "== installing %s\n", strings.Join(missing, " "))
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if err := command(ctx, io.Discard, "apt-get", "-qq", "update"); err != nil {
+		fmt.Fprintf(out, "== apt-get update: %v: going on without\n", err)
+		return
+	}
+	args := append([]string{"-qq", "-y", "--no-install-recommends", "install"}, missing...)
+	if err := command(ctx, io.Discard, "apt-get", args...); err != nil {
+		fmt.Fprintf(out, "== apt-get install: %v: going on without\n", err)
+	}
+}
+
+func gofmt(ctx context.Context) error {
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOROOT: %w", err)
+	}
+	program := filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt")
+	list, err := exec.CommandContext(ctx, program, "-l", ".").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, list)
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("not formatted: %s", strings.Join(strings.Fields(string(list)), " "))
+	}
+	return nil
+}
+
+func command(ctx context.Context, out io.Writer, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	return cmd.Run()
+}
