@@ -84,9 +84,8 @@ func TestOneWayCut(t *testing.T) {
 	a.put(t, large)
 	f.until("detour", 10*time.Second, everywhere(small, f.nodes...))
 	f.until("detour", 10*time.Second, everywhere(large, f.nodes...))
-	if a.g.Stats().CutPackets == 0 {
-		t.Error("nothing was cut")
-	}
+	// The detour may be faster than the first packet that goes straight.
+	f.until("packets that are cut", 10*time.Second, func() bool { return a.g.Stats().CutPackets > 0 })
 }
 
 // A node that was away when records were published, so that gossip is over, gets them by anti-entropy.
