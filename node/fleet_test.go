@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a busy machine. Nothing waits for it to pass.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // fleet is some real nodes on loopback, one per datacenter, with gossip between them and probes that pass through
 // wires. VIPs are documentation addresses: nothing is ever sent to them.

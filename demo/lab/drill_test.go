@@ -36,8 +36,8 @@ func TestDrills(t *testing.T) {
 	case err := <-ended:
 		ended <- err
 		t.Fatal(err)
-	case <-time.After(20 * time.Second):
-		t.Fatal("not ready in 20 s")
+	case <-time.After(90 * time.Second):
+		t.Fatal("not ready in 90 s")
 	}
 	demo, err := drill.DialDemo(ctx, l.World.ControlAddr().String())
 	if err != nil {
@@ -167,12 +167,12 @@ func TestDrills(t *testing.T) {
 // awaitSteady waits until every node holds every site up.
 func awaitSteady(t *testing.T, l *Lab) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for steady := false; !steady; <-ticker.C {
 		if time.Now().After(deadline) {
-			t.Fatal("not steady in 30 s")
+			t.Fatal("not steady in 90 s")
 		}
 		steady = true
 		for _, m := range l.Members {
