@@ -17,7 +17,7 @@ import (
 const module = "github.com/meridian-gtm/meridian"
 
 // pure packages decide; they may not reach the world, so that every answer and every verdict replays from its inputs.
-var pure = []string{"director", "geo", "health", "replication", "dnsserver/steer", "dnsserver/zone", "dnsserver/wire"}
+var pure = []string{"director", "geo", "health", "replication", "dnsserver/steer", "dnsserver/zone", "dnsserver/wire", "dnsserver/proxyproto"}
 
 // impure imports, with what they would bring in.
 var impure = map[string]string{
@@ -43,29 +43,30 @@ var allowed = map[string]string{
 // layers lists what each package may import of the project itself; a name covers the packages below it. Arrows point
 // inward: nothing below knows anything above.
 var layers = map[string][]string{
-	"geo":                {},
-	"geo/mmdb":           {"geo"},
-	"health":             {},
-	"health/probe":       {"health"},
-	"replication":        {},
-	"replication/disk":   {"replication"},
-	"replication/gossip": {"replication"},
-	"dnsserver/zone":     {},
-	"dnsserver/steer":    {"geo", "health", "replication"},
-	"dnsserver/wire":     {"dnsserver/zone", "dnsserver/steer"},
-	"dnsserver":          {"dnsserver/wire", "dnsserver/zone", "dnsserver/steer"},
-	"config":             {"geo", "health", "dnsserver/zone", "dnsserver/steer"},
-	"control":            {"health", "replication", "dnsserver/steer"},
-	"node":               {"geo", "health", "replication", "dnsserver", "config", "control"},
-	"director":           {"config", "health", "dnsserver/steer"},
-	"whatif":             {"config", "geo", "health", "dnsserver/steer"},
-	"drill":              {"control", "health", "replication"},
-	"drill/sim":          {"geo", "health", "replication", "dnsserver/steer"},
-	"demo":               {"demo", "node", "control", "health", "replication/gossip", "geo/mmdb", "drill"},
-	"cmd":                {"cmd/internal", "node", "control", "config", "demo", "drill", "director", "whatif", "health", "replication", "dnsserver/steer"},
-	"bench":              {},
-	"ci":                 {},
-	"test/crdbgrammar":   {"demo"},
+	"geo":                  {},
+	"geo/mmdb":             {"geo"},
+	"health":               {},
+	"health/probe":         {"health"},
+	"replication":          {},
+	"replication/disk":     {"replication"},
+	"replication/gossip":   {"replication"},
+	"dnsserver/zone":       {},
+	"dnsserver/steer":      {"geo", "health", "replication"},
+	"dnsserver/wire":       {"dnsserver/zone", "dnsserver/steer"},
+	"dnsserver/proxyproto": {},
+	"dnsserver":            {"dnsserver/proxyproto", "dnsserver/wire", "dnsserver/zone", "dnsserver/steer"},
+	"config":               {"geo", "health", "dnsserver/zone", "dnsserver/steer"},
+	"control":              {"health", "replication", "dnsserver/steer"},
+	"node":                 {"geo", "health", "replication", "dnsserver", "config", "control"},
+	"director":             {"config", "health", "dnsserver/steer"},
+	"whatif":               {"config", "geo", "health", "dnsserver/steer"},
+	"drill":                {"control", "health", "replication"},
+	"drill/sim":            {"geo", "health", "replication", "dnsserver/steer"},
+	"demo":                 {"demo", "node", "control", "health", "replication/gossip", "geo/mmdb", "drill", "dnsserver/proxyproto"},
+	"cmd":                  {"cmd/internal", "node", "control", "config", "demo", "drill", "director", "whatif", "health", "replication", "dnsserver/steer"},
+	"bench":                {},
+	"ci":                   {},
+	"test/crdbgrammar":     {"demo"},
 }
 
 // libraryRules keep an outside library's types where they belong.

@@ -222,7 +222,7 @@ func checkReplica(ctx context.Context, dial func(context.Context, string, string
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
-	b := proxyHeader{Local: true, Director: director}.append(nil)
+	b := checkHeader(director).Append(nil)
 	b = append(b, "GET /readyz HTTP/1.0\r\n\r\n"...)
 	if _, err := c.Write(b); err != nil {
 		return err

@@ -51,8 +51,8 @@ func (d *director) carry(client net.Conn) {
 		replica, err := d.dial(ctx, "tcp", d.replicas[i].addr)
 		cancel()
 		if err == nil {
-			h := proxyHeader{Source: addrPort(client.RemoteAddr()), Dest: addrPort(client.LocalAddr()), Director: d.name}
-			if _, err = replica.Write(h.append(nil)); err == nil {
+			h := proxiedHeader(addrPort(client.RemoteAddr()), addrPort(client.LocalAddr()), d.name)
+			if _, err = replica.Write(h.Append(nil)); err == nil {
 				d.pipe(client, replica)
 			}
 			replica.Close()

@@ -4,11 +4,29 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/meridian-gtm/meridian/demo/shop/web"
+	"github.com/meridian-gtm/meridian/dnsserver/proxyproto"
 )
+
+// proxyDirector is the director's own name in the header that it writes: the first of the types for custom use.
+const proxyDirector = 0xE0
+
+// proxiedHeader is what a director writes before the first byte of a client that came to a VIP.
+func proxiedHeader(client, vip netip.AddrPort, director string) proxyproto.Header {
+	return proxyproto.Header{
+		Transport: proxyproto.Stream, Source: client, Dest: vip,
+		Values: proxyproto.AppendValue(nil, proxyDirector, director),
+	}
+}
+
+// checkHeader is what it writes before a health check of its own.
+func checkHeader(director string) proxyproto.Header {
+	return proxyproto.Header{Local: true, Values: proxyproto.AppendValue(nil, proxyDirector, director)}
+}
 
 // proxyPatience is how long a replica waits for the header of a connection.
 const proxyPatience = 2 * time.Second
@@ -28,14 +46,14 @@ func (l proxyListener) Accept() (net.Conn, error) {
 type proxyConn struct {
 	net.Conn
 	once   sync.Once
-	header proxyHeader
+	header proxyproto.Header
 	err    error
 }
 
-func (c *proxyConn) begin() (proxyHeader, error) {
+func (c *proxyConn) begin() (proxyproto.Header, error) {
 	c.once.Do(func() {
 		c.Conn.SetReadDeadline(time.Now().Add(proxyPatience))
-		c.header, c.err = readProxyHeader(c.Conn)
+		c.header, c.err = proxyproto.Read(c.Conn)
 		c.Conn.SetReadDeadline(time.Time{})
 	})
 	return c.header, c.err
@@ -70,9 +88,11 @@ func via(r *http.Request) web.Via {
 	if !ok {
 		return web.Via{}
 	}
-	h, err := c.begin()
-	if err != nil || h.Local {
-		return web.Via{Director: h.Director}
+	h, _ := c.begin() // nothing, when there is no header
+	director, _ := h.Value(proxyDirector)
+	v := web.Via{Director: string(director)}
+	if h.Dest.IsValid() {
+		v.VIP = h.Dest.String()
 	}
-	return web.Via{Director: h.Director, VIP: h.Dest.String()}
+	return v
 }
