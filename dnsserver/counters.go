@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"maps"
+	"math/bits"
 	"strconv"
 	"sync/atomic"
 
@@ -44,6 +45,43 @@ type counters struct {
 type serviceCounters struct {
 	causes [causes]atomic.Uint64
 	ecs    atomic.Uint64
+	sites  atomic.Pointer[siteCounters]
+}
+
+// siteCounters count answers by site. They are replaced when a plan has other sites for the service.
+type siteCounters struct {
+	of     *steer.SiteNames
+	counts []*atomic.Uint64 // by bit of wire.Meta.Sites
+	all    map[string]*atomic.Uint64
+}
+
+// otherSites counts the sites that a plan does not tell apart.
+const otherSites = "other"
+
+// bySite returns the counters for a plan's sites. Counts of sites that are no more stay: they never go back.
+func (s *serviceCounters) bySite(names *steer.SiteNames) *siteCounters {
+	for {
+		old := s.sites.Load()
+		if old != nil && old.of == names {
+			return old
+		}
+		grown := &siteCounters{of: names, all: map[string]*atomic.Uint64{}}
+		if old != nil {
+			maps.Copy(grown.all, old.all)
+		}
+		for i, name := range (*names)[:min(len(*names), steer.MaxSites)] {
+			if i == steer.MaxSites-1 && len(*names) > steer.MaxSites {
+				name = otherSites
+			}
+			if grown.all[name] == nil {
+				grown.all[name] = new(atomic.Uint64)
+			}
+			grown.counts = append(grown.counts, grown.all[name])
+		}
+		if s.sites.CompareAndSwap(old, grown) {
+			return grown
+		}
+	}
 }
 
 func newCounters(shared bool) *counters {
@@ -86,6 +124,13 @@ func (c *counters) count(answered bool, m *wire.Meta) {
 	if m.ECS {
 		c.bump(&c.ecs)
 		c.bump(&s.ecs)
+	}
+	if m.Sites == 0 {
+		return
+	}
+	by := s.bySite(m.SiteNames)
+	for left := m.Sites; left != 0; left &= left - 1 {
+		c.bump(by.counts[bits.TrailingZeros64(left)])
 	}
 }
 
@@ -163,6 +208,8 @@ type ServiceStats struct {
 	AllDown  uint64 // answers by the all-down policy
 	NoFamily uint64 // NODATA: no site has the address family
 	ECS      uint64 // of all these, decided by a client subnet
+
+	Sites map[string]uint64 // answers that name a site; of more than 64 sites the last count as "other"
 }
 
 // Stats merges the counters of all goroutines. Counts of queries in progress may be half in.
@@ -213,6 +260,14 @@ func (c *counters) addTo(t *TrafficStats, services map[string]ServiceStats) {
 		to.AllDown += from.causes[steer.CauseAllDown].Load()
 		to.NoFamily += from.causes[steer.CauseNoFamily].Load()
 		to.ECS += from.ecs.Load()
+		if by := from.sites.Load(); by != nil {
+			if to.Sites == nil {
+				to.Sites = map[string]uint64{}
+			}
+			for site, n := range by.all {
+				to.Sites[site] += n.Load()
+			}
+		}
 		services[name] = to
 	}
 }

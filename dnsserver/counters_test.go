@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +22,11 @@ func TestCountersConcurrent(t *testing.T) {
 	var group sync.WaitGroup
 	for g := range 8 {
 		group.Go(func() {
+			names := &steer.SiteNames{"eu", "us"}
 			for i := range 1000 {
-				c.count(true, &wire.Meta{Qtype: dns.TypeA, Service: fmt.Sprint((g + i) % 20), ECS: i%2 == 0})
+				c.count(true, &wire.Meta{
+					Qtype: dns.TypeA, Service: fmt.Sprint((g + i) % 20), ECS: i%2 == 0, Sites: 1 + uint64(i%2)*2, SiteNames: names,
+				})
 			}
 		})
 	}
@@ -30,11 +34,13 @@ func TestCountersConcurrent(t *testing.T) {
 	traffic, services := newTrafficStats(), map[string]ServiceStats{}
 	c.addTo(&traffic, services)
 	var sum ServiceStats
+	var eu, us uint64
 	for _, s := range services {
 		sum.Policy += s.Policy
 		sum.ECS += s.ECS
+		eu, us = eu+s.Sites["eu"], us+s.Sites["us"]
 	}
-	if traffic.Answered() != 8000 || sum != (ServiceStats{Policy: 8000, ECS: 4000}) || len(services) != 20 {
+	if traffic.Answered() != 8000 || sum.Policy != 8000 || sum.ECS != 4000 || eu != 8000 || us != 4000 || len(services) != 20 {
 		t.Errorf("got %+v, %+v in %d services", traffic, sum, len(services))
 	}
 }
@@ -55,8 +61,35 @@ func TestCountersUnshared(t *testing.T) {
 	}
 	traffic, services := newTrafficStats(), map[string]ServiceStats{}
 	c.addTo(&traffic, services)
-	if traffic.Answered() != 1000 || traffic.ECS != 500 || !maps.Equal(services, want) {
+	if traffic.Answered() != 1000 || traffic.ECS != 500 || !reflect.DeepEqual(services, want) {
 		t.Errorf("got %+v, %v, want %v", traffic, services, want)
+	}
+}
+
+// A plan may have other sites for a service, in another order, and more than are told apart. No count goes back.
+func TestCountersFollowTheSites(t *testing.T) {
+	c := newCounters(false)
+	count := func(sites uint64, names *steer.SiteNames) {
+		c.count(true, &wire.Meta{Service: "shop", Sites: sites, SiteNames: names})
+	}
+	count(0b11, &steer.SiteNames{"eu", "us"})
+	count(0b10, &steer.SiteNames{"us", "ap"})
+	many := steer.SiteNames{"ap"}
+	for i := range 69 {
+		many = append(many, fmt.Sprint("s", i))
+	}
+	count(1<<63|1<<62|1, &many)
+	count(0, &steer.SiteNames{"eu"})
+	services := map[string]ServiceStats{}
+	traffic := newTrafficStats()
+	c.addTo(&traffic, services)
+	got := services["shop"].Sites
+	maps.DeleteFunc(got, func(_ string, n uint64) bool { return n == 0 })
+	if want := map[string]uint64{"eu": 1, "us": 1, "ap": 2, "s61": 1, "other": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if n := testing.AllocsPerRun(100, func() { count(1<<63|1, &many) }); n > 0 {
+		t.Errorf("%v allocations to count an answer", n)
 	}
 }
 
@@ -80,7 +113,7 @@ func TestNames(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	s := newServer(t, Options{})
-	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown})
+	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown, Sites: 1, SiteNames: &steer.SiteNames{"eu"}})
 	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, Truncated: true, Slow: true})
 	s.tcpAll.count(false, &wire.Meta{})
 	registry := prometheus.NewPedanticRegistry()
@@ -114,6 +147,7 @@ func TestCollect(t *testing.T) {
 		"queries_total transport=tcp type=MX 1",
 		"service_answers_total cause=all-down service=shop 1",
 		"service_ecs_answers_total service=shop 1",
+		"site_answers_total service=shop site=eu 1",
 		"slow_answers_total transport=tcp 1",
 		"truncated_total transport=tcp 1",
 	}

@@ -34,6 +34,8 @@ var (
 		"Answers of steered services, by cause: policy, all-down or no-family.", []string{"service", "cause"}, nil)
 	descServiceECS = prometheus.NewDesc("meridian_dns_service_ecs_answers_total",
 		"Answers of steered services that were decided by a client subnet.", []string{"service"}, nil)
+	descServiceSite = prometheus.NewDesc("meridian_dns_site_answers_total",
+		"Answers of steered services that name a site, by site.", []string{"service", "site"}, nil)
 	descConns = prometheus.NewDesc("meridian_dns_tcp_connections",
 		"Open TCP connections.", nil, nil)
 	descAccepted = prometheus.NewDesc("meridian_dns_tcp_accepted_total",
@@ -49,7 +51,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descQueries, descAnswers, descSilent, descTruncated, descEDNS, descSlow, descErrors, descPanics, descService,
 		descServiceECS, descConns, descAccepted, descRejected, descDisplaced, descRateLimited,
-		descLatency,
+		descLatency, descServiceSite,
 	} {
 		ch <- desc
 	}
@@ -83,6 +85,9 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		count(descService, service.AllDown, name, "all-down")
 		count(descService, service.NoFamily, name, "no-family")
 		count(descServiceECS, service.ECS, name)
+		for site, n := range service.Sites {
+			count(descServiceSite, n, name, site)
+		}
 	}
 	count(descPanics, st.Panics)
 	count(descRateLimited, st.UDP.RateDropped, "dropped")

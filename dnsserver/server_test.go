@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -160,7 +161,7 @@ func TestServe(t *testing.T) {
 	if st.TCP.Answered() != 6 || st.TCP.Rcodes["NXDOMAIN"] != 2 || st.TCP.Truncated != 0 || st.Conns.Accepted != 6 {
 		t.Errorf("tcp: %+v, %+v", st.TCP, st.Conns)
 	}
-	if got := st.Services["shop"]; got != (ServiceStats{Policy: 64}) {
+	if got := st.Services["shop"]; !reflect.DeepEqual(got, ServiceStats{Policy: 64, Sites: map[string]uint64{"us": 64, "eu": 64}}) {
 		t.Errorf("service: %+v", got)
 	}
 }

@@ -34,7 +34,16 @@ type Answer struct {
 	Scope uint8
 	// Cause says what kind of decision it was, for counters.
 	Cause Cause
+	// Sites are those of Addrs, for counters: bit i is number i of [Plan.Sites], bit 63 every one from there on. No bit
+	// stands for an address of the last resort.
+	Sites uint64
 }
+
+// SiteNames are the names of a service's sites, in the order of [Answer.Sites]. They do not change.
+type SiteNames []string
+
+// MaxSites is how many sites of a service [Answer.Sites] tells apart.
+const MaxSites = 64
 
 // Cause is the kind of an answer.
 type Cause uint8

@@ -50,6 +50,7 @@ type decision struct {
 	seed    uint64 // of the client's prefix and the service
 	turn    uint32
 	hashed  bool // the prefix made a difference
+	sites   uint64
 }
 
 // take answers from a choice and returns how many sites it gave. A strict choice may turn the client away, by its
@@ -62,6 +63,7 @@ func (d *decision) take(n uint32, strict bool, want int) int {
 			return 0
 		}
 		d.append(d.addrs[c.site])
+		d.sites |= 1 << min(c.site, MaxSites-1)
 		return 1
 	case opTiers:
 		return d.tiers(c, strict)

@@ -17,7 +17,8 @@ import (
 type definition struct {
 	service Service // Name is empty
 	root    *node
-	members []member // sites of the policy, in order of first appearance
+	members []member  // sites of the policy, in order of first appearance
+	names   SiteNames // of members
 	geo     *geography
 	digest  [sha256.Size]byte // of all above and of the world, which geo is a function of
 }
@@ -117,6 +118,9 @@ func (f *fleet) define(s Service) *definition {
 	d := &definition{service: cloneService(s)}
 	slots := 0
 	d.root = f.node(d, s.Policy, nameKey("policy"), &slots)
+	for i := range d.members {
+		d.names = append(d.names, d.members[i].Name)
+	}
 	return d
 }
 

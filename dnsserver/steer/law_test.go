@@ -472,6 +472,15 @@ func TestExplainTellsTheAnswer(t *testing.T) {
 			if slices.Sort(sites); !slices.Equal(slices.Sorted(slices.Values(chosen)), sites) {
 				t.Fatalf("chosen %v of sites %v", chosen, sites)
 			}
+			var counted []string
+			for i, name := range *p.Sites(n) {
+				if a.Sites>>min(i, MaxSites-1)&1 == 1 {
+					counted = append(counted, name)
+				}
+			}
+			if slices.Sort(counted); !slices.Equal(counted, sites) {
+				t.Fatalf("counted %v of sites %v", counted, sites)
+			}
 			policy := formatPolicy(s.Policy)
 			if len(sites) == 0 || s.Policy.Kind == KindSite {
 				return

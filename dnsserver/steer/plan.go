@@ -247,6 +247,9 @@ func (p *Plan) Service(name string) (index int, ok bool) {
 // client, whatever ECS option there is.
 func (p *Plan) IgnoresECS(service int) bool { return p.services[service].def.service.IgnoreECS }
 
+// Sites returns the names of a service's sites. The pointer is the same as long as they are.
+func (p *Plan) Sites(service int) *SiteNames { return &p.services[service].def.names }
+
 // Answer decides for one client and appends the addresses of the family that qtype asks for (dns type A = 1,
 // AAAA = 28) to dst; [Answer.Addrs] is the part that it appended. turn rotates round-robin sets: the caller passes
 // any number that changes from query to query. It does not allocate when dst has room.

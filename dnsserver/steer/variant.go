@@ -103,6 +103,6 @@ func (v *variant) answer(a netip.Addr, salt uint64, turn uint32, dst []netip.Add
 	if d.hashed {
 		ans.Scope = max(bits, keyBits)
 	}
-	ans.Addrs = d.out[len(dst):]
+	ans.Addrs, ans.Sites = d.out[len(dst):], d.sites
 	return ans
 }

@@ -107,15 +107,18 @@ func TestMeta(t *testing.T) {
 		want     Meta
 	}{
 		{"www.shop.example. A", withECS(officeV4),
-			Meta{Qtype: dns.TypeA, Service: "shop", Cause: steer.CausePolicy, EDNS: true, ECS: true}},
+			Meta{Qtype: dns.TypeA, Service: "shop", Cause: steer.CausePolicy, Sites: 1, EDNS: true, ECS: true}},
 		{"toshop.shop.example. A", withECS("0.0.0.0/0"),
-			Meta{Qtype: dns.TypeA, Service: "shop", Cause: steer.CausePolicy, EDNS: true}},
+			Meta{Qtype: dns.TypeA, Service: "shop", Cause: steer.CausePolicy, Sites: 2, EDNS: true}},
 		{"v4.shop.example. AAAA", withOPT(1232),
 			Meta{Qtype: dns.TypeAAAA, Service: "v4", Cause: steer.CauseNoFamily, EDNS: true}},
 		{"static.shop.example. A", withECS(officeV4), Meta{Qtype: dns.TypeA, EDNS: true}},
 		{"gone.shop.example. MX", withOPT(1232), Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, EDNS: true}},
 	} {
 		_, m := r.Respond(snap, newQuery(t, tt.question, tt.c), resolver, UDP, 0, out)
+		if service, ok := snap.Plan.Service(tt.want.Service); ok {
+			tt.want.SiteNames = snap.Plan.Sites(service)
+		}
 		if m != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.question, m, tt.want)
 		}

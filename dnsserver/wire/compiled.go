@@ -108,6 +108,7 @@ func (r *Responder) compiledSteered(
 		return 0, 0, false
 	}
 	m.Service, m.Cause, m.ECS = found.Service, a.Cause, who.ECS
+	m.Sites, m.SiteNames = a.Sites, snap.Plan.Sites(service)
 	return dns.RcodeSuccess, r.scope(&a, who.ECS, mapped), true
 }
 

@@ -251,6 +251,7 @@ func (r *Responder) steered(
 	}
 	a := plan.Answer(service, r.query.qtype, who, turn, r.addrs[:0])
 	m.Service, m.Cause, m.ECS = res.Service, a.Cause, who.ECS
+	m.Sites, m.SiteNames = a.Sites, plan.Sites(service)
 
 	r.reply.flags |= flagsAA
 	r.reply.add(answerSection, res.Answer)

@@ -36,6 +36,9 @@ type Meta struct {
 
 	Service string      // the service that decided the addresses; "" when none did
 	Cause   steer.Cause // meaningful when Service is not ""
+	// Sites are those answered, as in [steer.Answer], and SiteNames what [steer.Plan.Sites] has for the service.
+	Sites     uint64
+	SiteNames *steer.SiteNames
 
 	EDNS      bool // the query carried EDNS(0)
 	ECS       bool // the addresses were decided by a client subnet
