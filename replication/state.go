@@ -196,7 +196,7 @@ func (s *State) All() iter.Seq[Record] {
 // Knows reports whether merging r would change nothing. It spares the work for what gossip repeats.
 func (s *State) Knows(r Record) bool {
 	if h, ok := s.held[r.Key]; ok {
-		return same(join(h.record, r), h.record)
+		return compare(r, h.record) <= 0 && laterExpiry(r.Expires, h.record.Expires) == h.record.Expires
 	}
 	v, ok := s.buried[r.Key]
 	return ok && r.Version.Compare(v) <= 0
@@ -243,12 +243,16 @@ func join(a, b Record) Record {
 	if compare(b, a) > 0 {
 		winner = b
 	}
-	if a.Expires == 0 || b.Expires == 0 {
-		winner.Expires = 0
-	} else {
-		winner.Expires = max(a.Expires, b.Expires)
-	}
+	winner.Expires = laterExpiry(a.Expires, b.Expires)
 	return winner
+}
+
+// laterExpiry returns the later of two expiries, where 0 is never.
+func laterExpiry(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
 }
 
 // compare is the total order of the records of one key: equal versions by one writer with different bodies cannot

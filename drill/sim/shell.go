@@ -228,7 +228,7 @@ func (w *world) decode(writer int, body []byte) *health.Evidence {
 // the next tick.
 func (w *world) take(n *node, records []replication.Record) {
 	r := n.replica
-	records = slices.DeleteFunc(slices.Clone(records), func(x replication.Record) bool { return w.seams.knows(r, x) })
+	records = w.unknown(r, records)
 	if len(records) == 0 {
 		return
 	}
@@ -257,6 +257,16 @@ func (w *world) take(n *node, records []replication.Record) {
 	if news && w.now-r.foldAt >= w.pace.fold {
 		w.decide(r)
 	}
+}
+
+// unknown returns the records that r does not know. Most packets repeat what is known: they cost nothing.
+func (w *world) unknown(r *replica, records []replication.Record) (news []replication.Record) {
+	for i := range records {
+		if !w.seams.knows(r, records[i]) {
+			news = append(news, records[i])
+		}
+	}
+	return news
 }
 
 // differ says whether two pieces of evidence of one node say different things.
