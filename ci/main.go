@@ -2,7 +2,7 @@
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, and the shop's SQL against CockroachDB's grammar.
 // With a C compiler the tests run under the race detector. On a Debian-like machine where it may install packages, it
-// installs what the tests can use (a C compiler, dig, keepalived, haproxy, PostgreSQL) and is missing; elsewhere tests
+// installs what the tests can use (a C compiler, dig, keepalived, haproxy, dnsdist, PostgreSQL) and is missing; elsewhere tests
 // that want one of them say that they were skipped, and so does the end of the output.
 package main
 
@@ -35,7 +35,8 @@ var aptPackages = []struct{ program, pkg, glob, without string }{
 	{program: "gcc", pkg: "gcc libc6-dev", without: "NO RACE DETECTOR: it needs a C compiler"},
 	{program: "dig", pkg: "bind9-dnsutils", without: "NOT COMPARED WITH dig"},
 	{program: "keepalived", pkg: "keepalived", without: "DIRECTORS NOT CHECKED BY keepalived"},
-	{program: "haproxy", pkg: "haproxy", without: "DIRECTORS NOT CHECKED BY haproxy"},
+	{program: "haproxy", pkg: "haproxy", without: "DIRECTORS NOT CHECKED BY haproxy, DNS NOT TRIED BEHIND IT"},
+	{program: "dnsdist", pkg: "dnsdist", without: "DNS NOT TRIED BEHIND dnsdist"},
 	{program: "initdb", pkg: "postgresql", glob: "/usr/lib/postgresql/*/bin/initdb", without: "SHOP NOT RUN ON POSTGRESQL: no initdb"},
 }
 

@@ -56,6 +56,7 @@ type DNS struct {
 	DrainTimeout  time.Duration // for answers that are being sent at the end, 1ms..1h; default 5s
 	LatencySample int           // one of so many UDP batches is timed, 1..1,000,000; 0 = none; default 64
 	RateLimit     RateLimit
+	ProxyFrom     []netip.Prefix // of front ends that speak the PROXY protocol, each once and without host bits
 }
 
 // Chaos is what the server says about itself in class CH (RFC 4892); "" = REFUSED, the default.

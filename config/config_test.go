@@ -60,6 +60,7 @@ func TestLoadTranslatesEveryKey(t *testing.T) {
 				Exempt:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("2001:db8:53::/48")},
 				Networks: 100_000,
 			},
+			ProxyFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.32/28"), netip.MustParsePrefix("2001:db8:32::/64")},
 		},
 		Gossip: Gossip{
 			Listen: ap("192.0.2.2:7946"), Advertise: ap("198.51.100.22:7946"),

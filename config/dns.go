@@ -41,6 +41,10 @@ func (r *reader) dns(c cursor) {
 		"drain_timeout":  func(v cursor) { timeout(v, &d.DrainTimeout) },
 		"latency_sample": func(v cursor) { integer(v, &d.LatencySample, 0, 1_000_000) },
 		"rate_limit":     func(v cursor) { rateLimit(v, &d.RateLimit) },
+		"proxy_protocol": func(v cursor) {
+			have := v.mapping(fields{"from": func(v cursor) { networks(v, &d.ProxyFrom) }})
+			v.need(have, "from", "a list of networks")
+		},
 	})
 	c.need(have, "listen", "a list of address:port")
 }
@@ -85,14 +89,17 @@ func rateLimit(c cursor, l *RateLimit) {
 		"slip":      func(v cursor) { integer(v, &l.Slip, 1, 1000) },
 		"v4_prefix": func(v cursor) { integer(v, &l.V4Prefix, 8, 32) },
 		"v6_prefix": func(v cursor) { integer(v, &l.V6Prefix, 16, 64) },
-		"exempt": func(v cursor) {
-			items := v.items()
-			l.Exempt = make([]netip.Prefix, len(items))
-			for i, item := range items {
-				item.prefix(&l.Exempt[i])
-			}
-			once(items, l.Exempt)
-		},
-		"networks": func(v cursor) { integer(v, &l.Networks, 1<<10, 1<<24) },
+		"exempt":    func(v cursor) { networks(v, &l.Exempt) },
+		"networks":  func(v cursor) { integer(v, &l.Networks, 1<<10, 1<<24) },
 	})
+}
+
+// networks reads a list of networks, each once.
+func networks(c cursor, into *[]netip.Prefix) {
+	items := c.items()
+	*into = make([]netip.Prefix, len(items))
+	for i, item := range items {
+		item.prefix(&(*into)[i])
+	}
+	once(items, *into)
 }

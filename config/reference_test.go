@@ -105,7 +105,7 @@ func TestReferenceStatesTheDefaultsOfDNS(t *testing.T) {
 	written, section := 0, "dns:\n  listen: [\"127.0.0.1:5300\"]\n"
 	for _, key := range knownKeys(t) {
 		switch group, name, nested := strings.Cut(strings.TrimPrefix(key, "dns."), "."); {
-		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos"}, group), name == "exempt":
+		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos", "proxy_protocol"}, group), name == "exempt":
 		case !nested && (group == "tcp" || group == "rate_limit"):
 			section += "  " + group + ":\n"
 		default:
@@ -160,6 +160,8 @@ var edits = map[string][2]string{
 	"dns.rate_limit.v6_prefix":           {"v6_prefix: 48", "v6_prefix: 64"},
 	"dns.rate_limit.exempt":              {"192.0.2.0/28, ", ""},
 	"dns.rate_limit.networks":            {"networks: 100000", "networks: 100001"},
+	"dns.proxy_protocol":                 {"198.51.100.32/28, ", ""},
+	"dns.proxy_protocol.from":            {"198.51.100.32/28, ", ""},
 	"gossip":                             {"listen: 192.0.2.2:7946", "listen: 192.0.2.3:7946"},
 	"gossip.listen":                      {"listen: 192.0.2.2:7946", "listen: 192.0.2.3:7946"},
 	"gossip.advertise":                   {"advertise: 198.51.100.22:7946", "advertise:"},

@@ -228,7 +228,10 @@ func (s *Server) serveBatches(ctx context.Context, socket *udpSocket, w *worker)
 func (w *worker) answerBatch(b *batch) {
 	snap := w.server.snapshot.Load()
 	for i := range b.received {
-		req, client := b.query(i)
+		req, client, ok := w.unwrap(b.query(i))
+		if !ok {
+			continue
+		}
 		if answer := w.answer(snap, req, client, b.out[i][:maxUDPAnswer]); len(answer) > 0 {
 			b.queue(i, answer)
 		}

@@ -28,6 +28,8 @@ type counters struct {
 	silent, truncated, edns, ecs, slow atomic.Uint64
 	readErrors, writeErrors            atomic.Uint64
 	rateDropped, rateTruncated         atomic.Uint64
+	proxyAccepted, proxyMalformed      atomic.Uint64
+	proxyUntrusted                     atomic.Uint64
 	latency                            latency
 
 	types  [maxCountedType + 2]atomic.Uint64
@@ -184,6 +186,10 @@ type TrafficStats struct {
 
 	RateDropped   uint64 // answers over Options.RateLimit that were not sent
 	RateTruncated uint64 // answers over Options.RateLimit that were sent without content
+
+	ProxyAccepted  uint64 // PROXY headers of Options.ProxyFrom
+	ProxyMalformed uint64 // packets and connections from there that were dropped because they do not begin with one
+	ProxyUntrusted uint64 // such as were dropped because they begin with one and come from elsewhere
 }
 
 // Answered returns the number of queries answered.
@@ -254,6 +260,9 @@ func (c *counters) addTo(t *TrafficStats, services map[string]ServiceStats) {
 	t.WriteErrors += c.writeErrors.Load()
 	t.RateDropped += c.rateDropped.Load()
 	t.RateTruncated += c.rateTruncated.Load()
+	t.ProxyAccepted += c.proxyAccepted.Load()
+	t.ProxyMalformed += c.proxyMalformed.Load()
+	t.ProxyUntrusted += c.proxyUntrusted.Load()
 	for name, from := range *c.services.Load() {
 		to := services[name]
 		to.Policy += from.causes[steer.CausePolicy].Load()

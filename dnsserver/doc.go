@@ -26,6 +26,9 @@
 // Answers over UDP may be limited by network of clients and kind of answer (package rrl). The limiter is shared by all
 // goroutines and takes no lock; its clock is read for all of them a hundred times a second.
 //
+// Behind a front end ([Options.ProxyFrom]) every packet and every connection begins with a header of the PROXY protocol,
+// and the client is who that says, for answers and for limits. The answer goes to the front end.
+//
 // An answer leaves from the address that its query came to. For a specific address the socket sees to that. For
 // 0.0.0.0 and :: it takes IP_PKTINFO, which exists on Linux; elsewhere a wildcard address is an error. The wildcard
 // :: means IPv6 only: list 0.0.0.0 beside it to serve both.

@@ -26,6 +26,9 @@ var (
 		"Failed reads, accepts and writes.", []string{"transport", "direction"}, nil)
 	descRateLimited = prometheus.NewDesc("meridian_dns_rate_limited_total",
 		"UDP answers over the rate limit, by what became of them: dropped or truncated.", []string{"action"}, nil)
+	descProxy = prometheus.NewDesc("meridian_dns_proxy_headers_total",
+		"PROXY protocol headers of front ends, by what became of them: accepted, malformed or untrusted.",
+		[]string{"transport", "result"}, nil)
 	descLatency = prometheus.NewDesc("meridian_dns_latency_seconds",
 		"Time from reading UDP queries to having sent their answers, of a sample of the batches.", nil, nil)
 	descPanics = prometheus.NewDesc("meridian_dns_panics_total",
@@ -51,7 +54,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descQueries, descAnswers, descSilent, descTruncated, descEDNS, descSlow, descErrors, descPanics, descService,
 		descServiceECS, descConns, descAccepted, descRejected, descDisplaced, descRateLimited,
-		descLatency, descServiceSite,
+		descLatency, descServiceSite, descProxy,
 	} {
 		ch <- desc
 	}
@@ -79,6 +82,9 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		count(descSlow, t.Slow, t.transport)
 		count(descErrors, t.ReadErrors, t.transport, "read")
 		count(descErrors, t.WriteErrors, t.transport, "write")
+		count(descProxy, t.ProxyAccepted, t.transport, "accepted")
+		count(descProxy, t.ProxyMalformed, t.transport, "malformed")
+		count(descProxy, t.ProxyUntrusted, t.transport, "untrusted")
 	}
 	for name, service := range st.Services {
 		count(descService, service.Policy, name, "policy")

@@ -34,6 +34,11 @@ type Options struct {
 	// when there is a snapshot to answer from.
 	TakeOver bool
 
+	// ProxyFrom are the networks of front ends. Every packet and connection from there must begin with a header of the
+	// PROXY protocol, version 2, which says who the client is: its address counts for decisions and limits. From
+	// elsewhere no header is accepted.
+	ProxyFrom []netip.Prefix
+
 	// Answers says how to answer.
 	Answers wire.Options
 
@@ -95,6 +100,11 @@ func (o Options) validate() error {
 	for _, addr := range o.Listen {
 		if !addr.IsValid() {
 			errs = append(errs, errors.New("listen: invalid address: want IP:PORT"))
+		}
+	}
+	for _, network := range o.ProxyFrom {
+		if !network.IsValid() || network.Addr().Is4In6() {
+			errs = append(errs, fmt.Errorf("proxy from: %v: want a network like 192.0.2.0/24 or 2001:db8::/32", network))
 		}
 	}
 	if o.TakeOver && !canShare {
@@ -219,6 +229,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for i, socket := range s.udp {
 		w := s.newWorker(s.udpAll[i], wire.UDP)
 		w.rate = s.rate
+		w.proxies = s.opts.ProxyFrom
 		group.Go(func() error { return s.serveUDP(ctx, socket, &w) })
 	}
 	for _, listener := range s.tcp {
@@ -254,6 +265,7 @@ type worker struct {
 	transport wire.Transport
 	turn      uint32
 	rate      *rateLimit // nil: none
+	proxies   proxies    // UDP: whose packets begin with a header
 	sampler   sampler
 
 	// respond is responder.Respond.

@@ -20,10 +20,17 @@ import (
 	"github.com/meridian-gtm/meridian/dnsserver/steer"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 	"github.com/meridian-gtm/meridian/dnsserver/zone"
+	"github.com/meridian-gtm/meridian/geo"
 )
 
+// offices are networks whose clients are sent to 203.0.113.2 for placed.shop.example., where all others are sent to
+// 203.0.113.1.
+var offices = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.3/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:7::/48"),
+}
+
 // newSnapshot returns a state in which static.shop.example. has the address given, www.shop.example. is steered to
-// 203.0.113.1 and 203.0.113.2 in turn, and big.shop.example. has 100 addresses.
+// 203.0.113.1 and 203.0.113.2 in turn, placed.shop.example. by place, and big.shop.example. has 100 addresses.
 func newSnapshot(tb testing.TB, static string) *wire.Snapshot {
 	tb.Helper()
 	text := "$ORIGIN shop.example.\n$TTL 300\n@ SOA ns h 1 1 1 1 60\n@ NS ns\nns A 192.0.2.53\nstatic A " + static + "\n"
@@ -34,7 +41,7 @@ func newSnapshot(tb testing.TB, static string) *wire.Snapshot {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	z, err := zone.Load(zone.Source{Origin: "shop.example", File: file, Steer: map[string]string{"www": "shop"}})
+	z, err := zone.Load(zone.Source{Origin: "shop.example", File: file, Steer: map[string]string{"www": "shop", "placed": "placed"}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -42,7 +49,17 @@ func newSnapshot(tb testing.TB, static string) *wire.Snapshot {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	var networks []geo.Network
+	for _, prefix := range offices {
+		networks = append(networks, geo.Network{Prefix: prefix, Place: geo.Place{Label: "office"}})
+	}
+	var world geo.Builder
+	if err := world.Add(geo.Layer(networks...)); err != nil {
+		tb.Fatal(err)
+	}
+	us, eu := steer.Policy{Kind: steer.KindSite, Site: "us"}, steer.Policy{Kind: steer.KindSite, Site: "eu"}
 	plan, err := steer.Compile(steer.Inputs{
+		World:       world.World(),
 		Datacenters: []steer.Datacenter{{Name: "us", Region: "us"}, {Name: "eu", Region: "eu"}},
 		Sites: []steer.Site{
 			{Name: "us", Datacenter: "us", V4: netip.MustParseAddr("203.0.113.1"), Weight: 100},
@@ -50,9 +67,14 @@ func newSnapshot(tb testing.TB, static string) *wire.Snapshot {
 		},
 		Services: []steer.Service{{
 			Name: "shop", TTLMin: 30, TTLMax: 30, AllDown: steer.LastGood,
-			Policy: steer.Policy{Kind: steer.KindRoundRobin, Children: []steer.Policy{
-				{Kind: steer.KindSite, Site: "us"}, {Kind: steer.KindSite, Site: "eu"},
-			}},
+			Policy: steer.Policy{Kind: steer.KindRoundRobin, Children: []steer.Policy{us, eu}},
+		}, {
+			Name: "placed", TTLMin: 30, TTLMax: 30, AllDown: steer.LastGood,
+			Policy: steer.Policy{
+				Kind:    steer.KindGeo,
+				Rules:   []steer.Rule{{Kind: steer.MatchLabel, Value: "office", Child: eu}},
+				Default: &us,
+			},
 		}},
 	}, nil)
 	if err != nil {
@@ -267,9 +289,10 @@ func TestOptions(t *testing.T) {
 	_, err := New(Options{
 		Listen: []netip.AddrPort{{}}, Workers: -1, MaxConns: 2_000_000, MaxConnsPerClient: 2_000_001,
 		MaxPipeline: 257, IdleTimeout: -1, WriteTimeout: -1, DrainTimeout: -1, Answers: wire.Options{UDPSize: 1},
-		LatencySample: -1, RateLimit: rrl.Options{Slip: -1},
+		LatencySample: -1, RateLimit: rrl.Options{Slip: -1}, ProxyFrom: []netip.Prefix{{}},
 	})
 	const want = `listen: invalid address: want IP:PORT
+proxy from: invalid Prefix: want a network like 192.0.2.0/24 or 2001:db8::/32
 workers: -1: want 1..1024
 max conns: 2000000: want 1..1000000
 max conns per client: 2000001: want 1..2000000

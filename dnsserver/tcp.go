@@ -10,7 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-gtm/meridian/dnsserver/proxyproto"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
+)
+
+// What ends a connection before its first answer.
+var (
+	errTooMany   = errors.New("too many connections of one client")
+	errUntrusted = errors.New("a PROXY header from elsewhere than front ends")
 )
 
 // prefixSize is the length in front of every message (RFC 1035 section 4.2.2), in octets.
@@ -64,17 +71,29 @@ func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) erro
 			pause(ctx, readErrorPause)
 			continue
 		}
-		client, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-		slot := s.conns.admit(client.Addr(), conn)
-		if slot == nil {
+		c := s.newConn(conn, workers)
+		if c == nil {
 			conn.Close()
 			continue
 		}
-		open.Go(func() {
-			defer s.conns.release(slot)
-			s.serveConn(ctx, kill, conn, client, slot, workers)
-		})
+		open.Go(func() { c.serve(ctx, kill) })
 	}
+}
+
+// newConn returns a connection that is counted in, or nil when its client has too many.
+func (s *Server) newConn(conn net.Conn, workers *sync.Pool) *tcpConn {
+	c := &tcpConn{Conn: conn, server: s, workers: workers, begun: time.Now()}
+	c.room.L = &c.mu
+	c.client, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
+	c.proxied = proxies(s.opts.ProxyFrom).trust(c.client.Addr())
+	if c.proxied {
+		c.slot = s.conns.admitUnknown(conn)
+		return c
+	}
+	if c.slot = s.conns.admit(c.client.Addr(), conn); c.slot == nil {
+		return nil
+	}
+	return c
 }
 
 // tcpConn is one client's connection. One goroutine reads queries, and it and others answer them, each when it is done
@@ -83,6 +102,7 @@ type tcpConn struct {
 	net.Conn
 	server  *Server
 	client  netip.AddrPort
+	proxied bool // a front end's: it begins with who the client is
 	slot    *connSlot
 	workers *sync.Pool
 	begun   time.Time
@@ -97,29 +117,28 @@ type tcpConn struct {
 	room    sync.Cond
 }
 
-// serveConn answers one connection's queries and closes it. At the end of ctx it answers what has arrived, at that of
-// kill nothing more.
-func (s *Server) serveConn(
-	ctx, kill context.Context, conn net.Conn, client netip.AddrPort, slot *connSlot, workers *sync.Pool,
-) {
+// serve answers the connection's queries, closes it and counts it out. At the end of ctx it answers what has arrived,
+// at that of kill nothing more.
+func (c *tcpConn) serve(ctx, kill context.Context) {
+	conn := c.Conn
+	defer c.server.conns.release(c.slot)
 	defer conn.Close()
-	c := &tcpConn{
-		Conn: conn, server: s, client: client, slot: slot, workers: workers, begun: time.Now(),
-		queries: bufio.NewReaderSize(conn, prefixSize+maxTCPQuery),
-	}
-	c.room.L = &c.mu
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(c.drainEnd()) })()
 	defer context.AfterFunc(kill, func() { conn.Close() })()
+	if err := c.open(ctx); err != nil {
+		return
+	}
+	c.queries = bufio.NewReaderSize(c.Conn, prefixSize+maxTCPQuery)
 
 	var others sync.WaitGroup
 	defer others.Wait()
-	busy := make(chan struct{}, s.opts.MaxPipeline-1) // an element for each of the others
+	busy := make(chan struct{}, c.server.opts.MaxPipeline-1) // an element for each of the others
 	for c.waitForRoom() {
 		query, err := c.next(ctx)
 		if err != nil {
 			return
 		}
-		w := workers.Get().(*tcpWorker)
+		w := c.workers.Get().(*tcpWorker)
 		query = w.in[:copy(w.in[:], query)]
 		// A client that waits for its answer, and one that asks too much at once, waits for this goroutine.
 		beside := false
@@ -145,16 +164,39 @@ func (s *Server) serveConn(
 	}
 }
 
-// next waits for a query and returns it, cut after maxTCPQuery octets. It is valid until the next call.
-func (c *tcpConn) next(ctx context.Context) ([]byte, error) {
-	// One deadline for the whole query: who sends an octet at a time does not get longer.
+// open reads what comes before the first query.
+func (c *tcpConn) open(ctx context.Context) (err error) {
+	if !c.proxied {
+		return nil
+	}
+	if err := c.beginReading(ctx); err != nil {
+		return err
+	}
+	if c.client, err = readProxied(c.Conn, c.client, c.server.tcpAll); err != nil {
+		return err
+	}
+	if !c.server.conns.identify(c.slot, c.client.Addr()) {
+		return errTooMany
+	}
+	return nil
+}
+
+// beginReading gives the client the idle timeout for what comes next, all of it: who sends an octet at a time does not
+// get longer.
+func (c *tcpConn) beginReading(ctx context.Context) error {
 	if err := c.SetReadDeadline(time.Now().Add(c.server.opts.IdleTimeout)); err != nil {
-		return nil, err
+		return err
 	}
 	if ctx.Err() != nil { // maybe since before our deadline was set
-		if err := c.SetReadDeadline(c.drainEnd()); err != nil {
-			return nil, err
-		}
+		return c.SetReadDeadline(c.drainEnd())
+	}
+	return nil
+}
+
+// next waits for a query and returns it, cut after maxTCPQuery octets. It is valid until the next call.
+func (c *tcpConn) next(ctx context.Context) ([]byte, error) {
+	if err := c.beginReading(ctx); err != nil {
+		return nil, err
 	}
 	if _, err := c.queries.Discard(c.taken); err != nil {
 		return nil, err
@@ -165,6 +207,17 @@ func (c *tcpConn) next(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	size := int(binary.BigEndian.Uint16(prefix))
+	if size == proxyPrefix {
+		// A front end that is not known as one, or somebody who pretends to be one, would wait in vain.
+		start, err := c.queries.Peek(len(proxyproto.Signature))
+		if err != nil {
+			return nil, err
+		}
+		if proxyproto.Begins(start) {
+			c.server.tcpAll.proxyUntrusted.Add(1)
+			return nil, errUntrusted
+		}
+	}
 	message, err := c.queries.Peek(prefixSize + min(size, maxTCPQuery))
 	if err != nil {
 		return nil, err

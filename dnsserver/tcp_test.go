@@ -38,13 +38,25 @@ func newPiped(t *testing.T, o Options, snap *wire.Snapshot) *piped {
 func newPipedTo(t *testing.T, s *Server, workers *sync.Pool) *piped {
 	t.Helper()
 	client, server := net.Pipe()
+	return pipe(t, s, client, server, workers)
+}
+
+// newPipedFrom is a connection from an address.
+func newPipedFrom(t *testing.T, s *Server, from netip.AddrPort) *piped {
+	t.Helper()
+	client, server := net.Pipe()
+	return pipe(t, s, client, peered{server, from}, s.newTCPWorkers())
+}
+
+func pipe(t *testing.T, s *Server, client, server net.Conn, workers *sync.Pool) *piped {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	kill, killNow := context.WithCancel(context.Background())
 	p := &piped{Conn: client, stop: stop, kill: killNow, done: make(chan struct{})}
-	slot := s.conns.admit(netip.Addr{}, server)
+	conn := s.newConn(server, workers)
 	go func() {
 		defer close(p.done)
-		s.serveConn(ctx, kill, server, netip.AddrPort{}, slot, workers)
+		conn.serve(ctx, kill)
 	}()
 	t.Cleanup(func() { stop(); killNow(); client.Close(); <-p.done })
 	return p

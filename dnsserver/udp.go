@@ -66,7 +66,11 @@ func (s *Server) servePackets(ctx context.Context, socket *udpSocket, w *worker)
 
 // answerPacket answers one packet, which came with control.
 func (w *worker) answerPacket(socket *udpSocket, req, control []byte, from netip.AddrPort, out []byte) {
-	answer := w.answer(w.server.snapshot.Load(), req, from, out)
+	req, client, ok := w.unwrap(req, from)
+	if !ok {
+		return
+	}
+	answer := w.answer(w.server.snapshot.Load(), req, client, out)
 	if answer == nil {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meridian-gtm/meridian/config"
 	"github.com/meridian-gtm/meridian/dnsserver"
+	"github.com/meridian-gtm/meridian/dnsserver/proxyproto"
 	"github.com/meridian-gtm/meridian/dnsserver/rrl"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
@@ -34,6 +35,7 @@ func TestDNSOptions(t *testing.T) {
 			Exempt:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("2001:db8:53::/48")},
 			Networks: 100_000,
 		},
+		ProxyFrom:     []netip.Prefix{netip.MustParsePrefix("198.51.100.32/28"), netip.MustParsePrefix("2001:db8:32::/64")},
 		LatencySample: 32,
 		MaxConns:      2000, MaxConnsPerClient: 100, MaxPipeline: 16,
 		IdleTimeout: 8 * time.Second, WriteTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second,
@@ -54,7 +56,7 @@ func TestServerTakesTheLimitsOfTheConfiguration(t *testing.T) {
 		"",
 		"tcp: {max_connections: 1, max_connections_per_client: 1, max_pipeline: 1, idle_timeout: 1ms, write_timeout: 1ms}, " +
 			"drain_timeout: 1ms, latency_sample: 0, rate_limit: {answers: 1, empty: 1, errors: 1, burst: 100ms, slip: 1, " +
-			"v4_prefix: 8, v6_prefix: 16, exempt: [0.0.0.0/0], networks: 1024}, ",
+			"v4_prefix: 8, v6_prefix: 16, exempt: [0.0.0.0/0], networks: 1024}, proxy_protocol: {from: ['::/0', 192.0.2.1/32]}, ",
 		"tcp: {max_connections: 1000000, max_connections_per_client: 1000000, max_pipeline: 256, idle_timeout: 1h, " +
 			"write_timeout: 1h}, drain_timeout: 1h, latency_sample: 1000000, rate_limit: {answers: 1000000, empty: 1000000, " +
 			"errors: 1000000, burst: 1m, slip: 1000, v4_prefix: 32, v6_prefix: 64, exempt: ['::/0'], networks: 16777216}, ",
@@ -139,6 +141,50 @@ func TestConfiguredRateLimit(t *testing.T) {
 	})
 }
 
+// Where front ends are configured they say who asks, and what they send without saying so is dropped.
+func TestConfiguredProxyProtocol(t *testing.T) {
+	f := running(t, 2, func(v *fleetVars) { v.DNS = ", proxy_protocol: {from: [127.0.0.1/32]}" })
+	m := f.nodes[0]
+	conn, err := net.Dial("udp", m.node.DNSAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	query, err := new(dns.Msg).SetQuestion("blind.shop.example.", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(query); err != nil {
+		t.Fatal(err)
+	}
+	for client, want := range map[netip.Prefix]string{newYork: "192.0.2.1", frankfurt: "192.0.2.2"} {
+		addr := netip.AddrPortFrom(client.Addr(), 53)
+		h := proxyproto.Header{Transport: proxyproto.Datagram, Source: addr, Dest: addr}
+		if _, err := conn.Write(append(h.Append(nil), query...)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 512)
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r dns.Msg
+		if err := r.Unpack(buf[:n]); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Answer) != 1 || r.Answer[0].(*dns.A).A.String() != want {
+			t.Errorf("%s: got %v, want %s", client, &r, want)
+		}
+	}
+	got := m.metrics()
+	for result, want := range map[string]float64{"accepted": 2, "malformed": 1, "untrusted": 0} {
+		if n := got[`meridian_dns_proxy_headers_total{result="`+result+`",transport="udp"}`]; n != want {
+			t.Errorf("%v %s: want %v", n, result, want)
+		}
+	}
+}
+
 // Whatever differs in the sections of one machine needs a restart, slices and text that prints alike included.
 func TestNeedsRestart(t *testing.T) {
 	base := func() *config.Config {
@@ -162,6 +208,7 @@ func TestNeedsRestart(t *testing.T) {
 		"dns: TCP: {MaxConnections:2000 ":                  func(c *config.Config) { c.DNS.TCP.MaxPipeline++ },
 		"dns: RateLimit: {Answers:1000 ":                   func(c *config.Config) { c.DNS.RateLimit.Exempt[1] = netip.MustParsePrefix("2001:db8::/32") },
 		"dns: RateLimit: {Answers:1000 Empty:200 ":         func(c *config.Config) { c.DNS.RateLimit.Exempt = nil },
+		"dns: ProxyFrom: [198.51.100.32/28]: want ":       func(c *config.Config) { c.DNS.ProxyFrom = c.DNS.ProxyFrom[:1] },
 		"dns: Listen: [127.0.2.53:5300]: want ":            func(c *config.Config) { c.DNS.Listen = c.DNS.Listen[:1] },
 		"gossip: Profile: fast: want wan: ":                func(c *config.Config) { c.Gossip.Profile = config.GossipFast },
 		"api: Listen: 127.0.0.1:1: want 127.0.2.53:8053: ": func(c *config.Config) { c.API.Listen = netip.MustParseAddrPort("127.0.0.1:1") },
