@@ -226,13 +226,13 @@ func (s *Server) serveBatches(ctx context.Context, socket *udpSocket, w *worker)
 
 // answerBatch answers the packets read from one state.
 func (w *worker) answerBatch(b *batch) {
-	snap := w.server.snapshot.Load()
+	snap, cookies := w.server.snapshot.Load(), w.server.cookies.now.Load()
 	for i := range b.received {
 		req, client, ok := w.unwrap(b.query(i))
 		if !ok {
 			continue
 		}
-		if answer := w.answer(snap, req, client, b.out[i][:maxUDPAnswer]); len(answer) > 0 {
+		if answer := w.answer(snap, cookies, req, client, b.out[i][:maxUDPAnswer]); len(answer) > 0 {
 			b.queue(i, answer)
 		}
 	}

@@ -203,12 +203,12 @@ func TestBatchAllocations(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
 		w, b, to := newTestBatch(t, listen)
 		conn := newClient(t, to)
-		query, buf := numbered(t, "static.shop.example.", 1), make([]byte, 512)
+		query, buf := newCookieQuery(t, "static.shop.example.", clientCookie), make([]byte, 512)
 		r, snap, out := w.server.responder.Clone(), w.server.Snapshot(), make([]byte, maxUDPAnswer)
 		const packets = 16
 		bare := testing.AllocsPerRun(100, func() {
 			for range packets {
-				r.Respond(snap, query, loopback[0], wire.UDP, 0, out)
+				r.Respond(snap, w.server.cookies.now.Load(), query, loopback[0], wire.UDP, 0, out)
 			}
 		})
 		got := testing.AllocsPerRun(100, func() {
@@ -229,6 +229,9 @@ func TestBatchAllocations(t *testing.T) {
 				}
 			}
 		})
+		if n := w.server.Stats().UDP.Cookies.Client; n == 0 {
+			t.Errorf("%s: no cookies", listen)
+		}
 		if got > bare {
 			t.Errorf("%s: %v allocations for %d packets, %v of them in wire", listen, got, packets, bare)
 		}

@@ -17,8 +17,9 @@ const rcodeServFail = dns.RcodeServerFailure
 // Types and RCODEs up to these are counted one by one, the rest together.
 const (
 	maxCountedType  = dns.TypeCAA // 257, the last in common use
-	maxCountedRcode = dns.RcodeBadVers
+	maxCountedRcode = dns.RcodeBadCookie
 	causes          = int(steer.CauseNoFamily) + 1
+	cookieStatuses  = int(wire.CookieValid) + 1
 )
 
 // counters are written by one goroutine (UDP) or, when shared, by all connections (TCP), and read by anybody.
@@ -29,11 +30,13 @@ type counters struct {
 	readErrors, writeErrors            atomic.Uint64
 	rateDropped, rateTruncated         atomic.Uint64
 	proxyAccepted, proxyMalformed      atomic.Uint64
-	proxyUntrusted                     atomic.Uint64
+	proxyUntrusted, rateBadCookie      atomic.Uint64
 	latency                            latency
 
 	types  [maxCountedType + 2]atomic.Uint64
 	rcodes [maxCountedRcode + 2]atomic.Uint64
+
+	cookies [cookieStatuses]atomic.Uint64 // CookieNone is not counted: it is the rest
 
 	// services is replaced when a service is first seen; their number is that of the configuration.
 	services atomic.Pointer[map[string]*serviceCounters]
@@ -112,6 +115,9 @@ func (c *counters) count(answered bool, m *wire.Meta) {
 	if m.EDNS {
 		c.bump(&c.edns)
 	}
+	if m.Cookie != wire.CookieNone {
+		c.bump(&c.cookies[min(int(m.Cookie), cookieStatuses-1)])
+	}
 	if m.Truncated {
 		c.bump(&c.truncated)
 	}
@@ -173,8 +179,9 @@ type Stats struct {
 
 // TrafficStats are counts of one transport.
 type TrafficStats struct {
-	Types  map[string]uint64 // queries answered, by type: "A", ..., "none" (no question could be read), "other"
-	Rcodes map[string]uint64 // queries answered, by RCODE: "NOERROR", ..., "other"
+	Types   map[string]uint64 // queries answered, by type: "A", ..., "none" (no question could be read), "other"
+	Rcodes  map[string]uint64 // queries answered, by RCODE: "NOERROR", ..., "other"
+	Cookies CookieStats
 
 	Silent      uint64 // packets that were no query, and got no answer
 	Truncated   uint64 // answers with TC
@@ -186,10 +193,19 @@ type TrafficStats struct {
 
 	RateDropped   uint64 // answers over Options.RateLimit that were not sent
 	RateTruncated uint64 // answers over Options.RateLimit that were sent without content
+	RateBadCookie uint64 // the same with a server cookie, to clients that had sent a cookie
 
 	ProxyAccepted  uint64 // PROXY headers of Options.ProxyFrom
 	ProxyMalformed uint64 // packets and connections from there that were dropped because they do not begin with one
 	ProxyUntrusted uint64 // such as were dropped because they begin with one and come from elsewhere
+}
+
+// CookieStats are counts of queries answered, by their cookie.
+type CookieStats struct {
+	None    uint64 // without one, or with a malformed one
+	Client  uint64 // with a client cookie alone
+	Invalid uint64 // with a server cookie that is not ours, not this client's, or too old
+	Valid   uint64
 }
 
 // Answered returns the number of queries answered.
@@ -246,9 +262,17 @@ func (c *counters) addTo(t *TrafficStats, services map[string]ServiceStats) {
 			t.Types[typeName(i)] += n
 		}
 	}
+	// Read before the response codes, which are written first, so that None is not below 0.
+	client, invalid := c.cookies[wire.CookieClient].Load(), c.cookies[wire.CookieInvalid].Load()
+	valid := c.cookies[wire.CookieValid].Load()
+	t.Cookies.Client += client
+	t.Cookies.Invalid += invalid
+	t.Cookies.Valid += valid
+	t.Cookies.None -= client + invalid + valid
 	for i := range c.rcodes {
 		if n := c.rcodes[i].Load(); n > 0 {
 			t.Rcodes[rcodeName(i)] += n
+			t.Cookies.None += n
 		}
 	}
 	t.Silent += c.silent.Load()
@@ -260,6 +284,7 @@ func (c *counters) addTo(t *TrafficStats, services map[string]ServiceStats) {
 	t.WriteErrors += c.writeErrors.Load()
 	t.RateDropped += c.rateDropped.Load()
 	t.RateTruncated += c.rateTruncated.Load()
+	t.RateBadCookie += c.rateBadCookie.Load()
 	t.ProxyAccepted += c.proxyAccepted.Load()
 	t.ProxyMalformed += c.proxyMalformed.Load()
 	t.ProxyUntrusted += c.proxyUntrusted.Load()

@@ -98,15 +98,16 @@ func TestNames(t *testing.T) {
 	for _, m := range []wire.Meta{
 		{Qtype: 0, Rcode: dns.RcodeFormatError}, {Qtype: dns.TypeA}, {Qtype: dns.TypeCAA}, {Qtype: dns.TypeANY},
 		{Qtype: 200}, {Qtype: 258}, {Qtype: 65535, Rcode: dns.RcodeBadVers}, {Qtype: dns.TypeA, Rcode: 4095},
+		{Qtype: dns.TypeA, Rcode: dns.RcodeBadCookie},
 	} {
 		c.count(true, &m)
 	}
 	traffic := newTrafficStats()
 	c.addTo(&traffic, nil)
-	if got := fmt.Sprint(traffic.Types); got != "map[A:2 ANY:1 CAA:1 none:1 other:3]" {
+	if got := fmt.Sprint(traffic.Types); got != "map[A:3 ANY:1 CAA:1 none:1 other:3]" {
 		t.Errorf("types: %s", got)
 	}
-	if got := fmt.Sprint(traffic.Rcodes); got != "map[BADVERS:1 FORMERR:1 NOERROR:5 other:1]" {
+	if got := fmt.Sprint(traffic.Rcodes); got != "map[BADCOOKIE:1 BADVERS:1 FORMERR:1 NOERROR:5 other:1]" {
 		t.Errorf("rcodes: %s", got)
 	}
 }
@@ -116,6 +117,11 @@ func TestCollect(t *testing.T) {
 	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown, Sites: 1, SiteNames: &steer.SiteNames{"eu"}})
 	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, Truncated: true, Slow: true})
 	s.tcpAll.count(false, &wire.Meta{})
+	for status, n := range map[wire.CookieStatus]int{wire.CookieClient: 2, wire.CookieInvalid: 3, wire.CookieValid: 4} {
+		for range n {
+			s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, Cookie: status})
+		}
+	}
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(s); err != nil {
 		t.Fatal(err)
@@ -139,11 +145,15 @@ func TestCollect(t *testing.T) {
 		}
 	}
 	want := []string{
-		"answers_total rcode=NOERROR transport=tcp 1",
+		"answers_total rcode=NOERROR transport=tcp 10",
 		"answers_total rcode=NXDOMAIN transport=tcp 1",
+		"cookie_queries_total cookie=client transport=tcp 2",
+		"cookie_queries_total cookie=invalid transport=tcp 3",
+		"cookie_queries_total cookie=none transport=tcp 2",
+		"cookie_queries_total cookie=valid transport=tcp 4",
 		"edns_queries_total transport=tcp 1",
 		"ignored_total transport=tcp 1",
-		"queries_total transport=tcp type=A 1",
+		"queries_total transport=tcp type=A 10",
 		"queries_total transport=tcp type=MX 1",
 		"service_answers_total cause=all-down service=shop 1",
 		"service_ecs_answers_total service=shop 1",

@@ -24,7 +24,9 @@
 // for all connections to come, while the old one accepts what had begun.
 //
 // Answers over UDP may be limited by network of clients and kind of answer (package rrl). The limiter is shared by all
-// goroutines and takes no lock; its clock is read for all of them a hundred times a second.
+// goroutines and takes no lock; its clock is read for all of them a hundred times a second. A client that has shown its
+// address by a server cookie (RFC 7873) is not limited. What cookies are made and checked with is one pointer to
+// immutable state, which is replaced every second; see [CookieKeys] for how servers share them.
 //
 // Behind a front end ([Options.ProxyFrom]) every packet and every connection begins with a header of the PROXY protocol,
 // and the client is who that says, for answers and for limits. The answer goes to the front end.

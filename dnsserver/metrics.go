@@ -24,8 +24,12 @@ var (
 		[]string{"transport"}, nil)
 	descErrors = prometheus.NewDesc("meridian_dns_socket_errors_total",
 		"Failed reads, accepts and writes.", []string{"transport", "direction"}, nil)
+	descCookies = prometheus.NewDesc("meridian_dns_cookie_queries_total",
+		"Queries answered, by transport and cookie: none, client (no server cookie in it), invalid or valid.",
+		[]string{"transport", "cookie"}, nil)
 	descRateLimited = prometheus.NewDesc("meridian_dns_rate_limited_total",
-		"UDP answers over the rate limit, by what became of them: dropped or truncated.", []string{"action"}, nil)
+		"UDP answers over the rate limit, by what became of them: dropped, truncated or badcookie.",
+		[]string{"action"}, nil)
 	descProxy = prometheus.NewDesc("meridian_dns_proxy_headers_total",
 		"PROXY protocol headers of front ends, by what became of them: accepted, malformed or untrusted.",
 		[]string{"transport", "result"}, nil)
@@ -54,7 +58,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descQueries, descAnswers, descSilent, descTruncated, descEDNS, descSlow, descErrors, descPanics, descService,
 		descServiceECS, descConns, descAccepted, descRejected, descDisplaced, descRateLimited,
-		descLatency, descServiceSite, descProxy,
+		descLatency, descServiceSite, descProxy, descCookies,
 	} {
 		ch <- desc
 	}
@@ -80,6 +84,10 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		count(descTruncated, t.Truncated, t.transport)
 		count(descEDNS, t.EDNS, t.transport)
 		count(descSlow, t.Slow, t.transport)
+		count(descCookies, t.Cookies.None, t.transport, "none")
+		count(descCookies, t.Cookies.Client, t.transport, "client")
+		count(descCookies, t.Cookies.Invalid, t.transport, "invalid")
+		count(descCookies, t.Cookies.Valid, t.transport, "valid")
 		count(descErrors, t.ReadErrors, t.transport, "read")
 		count(descErrors, t.WriteErrors, t.transport, "write")
 		count(descProxy, t.ProxyAccepted, t.transport, "accepted")
@@ -98,6 +106,7 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	count(descPanics, st.Panics)
 	count(descRateLimited, st.UDP.RateDropped, "dropped")
 	count(descRateLimited, st.UDP.RateTruncated, "truncated")
+	count(descRateLimited, st.UDP.RateBadCookie, "badcookie")
 	if s.opts.LatencySample > 0 {
 		ch <- st.Latency.metric()
 	}

@@ -250,7 +250,7 @@ func TestProxiedRateLimit(t *testing.T) {
 		if !ok {
 			t.Fatal("dropped")
 		}
-		return w.answer(s.Snapshot(), req, from, make([]byte, maxUDPAnswer)) != nil
+		return w.answer(s.Snapshot(), nil, req, from, make([]byte, maxUDPAnswer)) != nil
 	}
 	for range 20 {
 		ask("192.0.2.1")
@@ -367,7 +367,7 @@ func TestProxiedAllocations(t *testing.T) {
 		packet, from := append([]byte(c.header), query...), netip.MustParseAddrPort(c.from+":53")
 		got := testing.AllocsPerRun(100, func() {
 			if req, client, ok := w.unwrap(packet, from); ok {
-				w.answer(s.Snapshot(), req, client, out)
+				w.answer(s.Snapshot(), nil, req, client, out)
 			}
 		})
 		if got != 0 {

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -101,7 +102,7 @@ func TestRateClock(t *testing.T) {
 		c := newCounters(false)
 		var got int
 		for range 50 {
-			if r.limit(c, answer, netip.MustParseAddr("192.0.2.1"), 1) != nil {
+			if r.limit(c, answer, netip.MustParseAddr("192.0.2.1"), wire.CookieNone, 1) != nil {
 				got++
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -115,13 +116,14 @@ func TestRateClock(t *testing.T) {
 	}
 }
 
-// Whatever the server answers, its truncated form is a message with the same question and OPT record, and nothing else.
+// Whatever the server answers, its short forms are messages with the same question and OPT record, and nothing else.
 func TestTruncate(t *testing.T) {
 	s := newServer(t, Options{Answers: wire.Options{NSID: "fra"}})
 	s.Store(newSnapshot(t, "192.0.2.1"))
+	cookie := &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: clientCookie}
 	w := s.newWorker(newCounters(false), wire.UDP)
 	for _, name := range []string{"static.shop.example.", "GONE.shop.example.", "big.shop.example.", "www.shop.example."} {
-		for _, options := range [][]dns.EDNS0{nil, {}, {&dns.EDNS0_NSID{Code: dns.EDNS0NSID}}} {
+		for _, options := range [][]dns.EDNS0{nil, {}, {&dns.EDNS0_NSID{Code: dns.EDNS0NSID}, cookie}} {
 			q := new(dns.Msg).SetQuestion(name, dns.TypeA)
 			if options != nil {
 				q.SetEdns0(1232, true)
@@ -131,7 +133,7 @@ func TestTruncate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			answer := w.answer(s.Snapshot(), req, loopback[0], make([]byte, maxUDPAnswer))
+			answer := w.answer(s.Snapshot(), s.cookies.now.Load(), req, loopback[0], make([]byte, maxUDPAnswer))
 			var whole, cut dns.Msg
 			if err := whole.Unpack(answer); err != nil {
 				t.Fatal(err)
@@ -144,8 +146,21 @@ func TestTruncate(t *testing.T) {
 				len(cut.Answer)+len(cut.Ns) != 0 || len(cut.Extra) != len(whole.Extra) {
 				t.Errorf("%s: got %v", name, &cut)
 			}
-			if opt := whole.IsEdns0(); opt != nil && cut.IsEdns0().String() != opt.String() {
+			opt := whole.IsEdns0()
+			if opt == nil {
+				continue
+			}
+			if cut.IsEdns0().String() != opt.String() {
 				t.Errorf("%s: OPT %v, want %v", name, cut.IsEdns0(), opt)
+			}
+			var refused dns.Msg
+			if err := refused.Unpack(badCookie(bytes.Clone(answer))); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if refused.Rcode != dns.RcodeBadCookie || refused.Truncated || refused.Authoritative ||
+				refused.Question[0] != whole.Question[0] || len(refused.Answer)+len(refused.Ns) != 0 ||
+				fmt.Sprint(refused.IsEdns0().Option) != fmt.Sprint(opt.Option) {
+				t.Errorf("%s: got %v", name, &refused)
 			}
 		}
 	}
@@ -161,6 +176,9 @@ func FuzzTruncate(f *testing.F) {
 		}
 		before := len(answer)
 		if got := truncate(bytes.Clone(answer)); len(got) > before {
+			t.Errorf("%d octets of %d", len(got), before)
+		}
+		if got := badCookie(bytes.Clone(answer)); len(got) > before {
 			t.Errorf("%d octets of %d", len(got), before)
 		}
 	})

@@ -42,7 +42,11 @@ type Options struct {
 	// Answers says how to answer.
 	Answers wire.Options
 
-	// RateLimit limits answers over UDP per network of clients. The zero value limits nothing.
+	// Cookies says how server cookies are made (RFC 7873, RFC 9018).
+	Cookies CookieOptions
+
+	// RateLimit limits answers over UDP per network of clients that have no valid server cookie. The zero value limits
+	// nothing.
 	RateLimit rrl.Options
 
 	// LatencySample measures one of so many UDP batches for [Stats.Latency], 1..1,000,000; 0 = none, and at no cost.
@@ -136,6 +140,7 @@ func (o Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s: %v: want more than 0s", timeout.name, timeout.value))
 		}
 	}
+	errs = append(errs, o.Cookies.Keys.validate())
 	return errors.Join(errs...)
 }
 
@@ -145,6 +150,7 @@ type Server struct {
 	log       *slog.Logger
 	responder *wire.Responder // never used itself, only cloned
 	snapshot  atomic.Pointer[wire.Snapshot]
+	cookies   cookieClock
 	rate      *rateLimit // nil: none
 
 	ready chan struct{}
@@ -182,6 +188,7 @@ func New(o Options) (*Server, error) {
 		conns:  newConnTable(o.MaxConns, o.MaxConnsPerClient),
 		tcpAll: newCounters(true),
 	}
+	s.cookies.begin(o.Cookies)
 	s.drainEnd = sync.OnceValue(func() time.Time { return time.Now().Add(s.drainTime()) })
 	return s, nil
 }
@@ -191,6 +198,16 @@ func (s *Server) Store(snap *wire.Snapshot) { s.snapshot.Store(snap) }
 
 // Snapshot returns the state that queries are answered from, or nil before the first Store.
 func (s *Server) Snapshot() *wire.Snapshot { return s.snapshot.Load() }
+
+// SetCookieKeys replaces what server cookies are made with. The error names keys that are too short; then nothing
+// changes.
+func (s *Server) SetCookieKeys(k CookieKeys) error {
+	if err := k.validate(); err != nil {
+		return err
+	}
+	s.cookies.setKeys(k)
+	return nil
+}
 
 // Ready is closed once Run serves every socket.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -235,6 +252,9 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, listener := range s.tcp {
 		group.Go(func() error { return s.serveTCP(ctx, kill, listener) })
 	}
+	if !s.opts.Cookies.Off {
+		group.Go(func() error { return s.cookies.run(ctx) })
+	}
 	if s.rate != nil {
 		group.Go(func() error { return s.rate.run(ctx) })
 	}
@@ -269,7 +289,7 @@ type worker struct {
 	sampler   sampler
 
 	// respond is responder.Respond.
-	respond func(*wire.Snapshot, []byte, netip.AddrPort, wire.Transport, uint32, []byte) ([]byte, wire.Meta)
+	respond func(*wire.Snapshot, *wire.Cookies, []byte, netip.AddrPort, wire.Transport, uint32, []byte) ([]byte, wire.Meta)
 }
 
 func (s *Server) newWorker(c *counters, tr wire.Transport) worker {
@@ -286,7 +306,9 @@ func (s *Server) newWorker(c *counters, tr wire.Transport) worker {
 const turnStep = 0x9e3779b9
 
 // answer returns the answer to req from snap, written into out; nil means silence.
-func (w *worker) answer(snap *wire.Snapshot, req []byte, client netip.AddrPort, out []byte) (answer []byte) {
+func (w *worker) answer(
+	snap *wire.Snapshot, cookies *wire.Cookies, req []byte, client netip.AddrPort, out []byte,
+) (answer []byte) {
 	defer func() {
 		if v := recover(); v != nil {
 			answer = w.responder.ServFail(req, out)
@@ -294,10 +316,10 @@ func (w *worker) answer(snap *wire.Snapshot, req []byte, client netip.AddrPort, 
 		}
 	}()
 	w.turn += turnStep
-	answer, m := w.respond(snap, req, client, w.transport, w.turn>>16, out)
+	answer, m := w.respond(snap, cookies, req, client, w.transport, w.turn>>16, out)
 	w.counters.count(answer != nil, &m)
-	if w.rate != nil && answer != nil {
-		answer = w.rate.limit(w.counters, answer, client.Addr(), w.turn>>16)
+	if w.rate != nil && answer != nil && m.Cookie != wire.CookieValid {
+		answer = w.rate.limit(w.counters, answer, client.Addr(), m.Cookie, w.turn>>16)
 	}
 	return answer
 }

@@ -252,16 +252,18 @@ func TestPanic(t *testing.T) {
 	}
 	out := make([]byte, maxUDPAnswer)
 	for n := 1; n <= 5; n++ {
-		w.respond = func(*wire.Snapshot, []byte, netip.AddrPort, wire.Transport, uint32, []byte) ([]byte, wire.Meta) {
+		w.respond = func(
+			*wire.Snapshot, *wire.Cookies, []byte, netip.AddrPort, wire.Transport, uint32, []byte,
+		) ([]byte, wire.Meta) {
 			panic("no such luck")
 		}
 		var m dns.Msg
-		if err := m.Unpack(w.answer(s.Snapshot(), req, loopback[0], out)); err != nil || m.Rcode != dns.RcodeServerFailure ||
+		if err := m.Unpack(w.answer(s.Snapshot(), nil, req, loopback[0], out)); err != nil || m.Rcode != dns.RcodeServerFailure ||
 			len(m.Question) != 1 || s.Stats().Panics != uint64(n) {
 			t.Fatalf("panic %d: %v, %v", n, err, &m)
 		}
 		w.respond = respond
-		if err := m.Unpack(w.answer(s.Snapshot(), req, loopback[0], out)); err != nil || len(addresses(&m)) != 1 {
+		if err := m.Unpack(w.answer(s.Snapshot(), nil, req, loopback[0], out)); err != nil || len(addresses(&m)) != 1 {
 			t.Fatalf("after panic %d: %v, %v", n, err, &m)
 		}
 	}

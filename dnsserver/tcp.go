@@ -245,7 +245,8 @@ func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
 	if keepalive {
 		limit -= keepaliveSize
 	}
-	answer := w.answer(c.server.snapshot.Load(), query, c.client, w.out[prefixSize:prefixSize:limit])
+	snap, cookies := c.server.snapshot.Load(), c.server.cookies.now.Load()
+	answer := w.answer(snap, cookies, query, c.client, w.out[prefixSize:prefixSize:limit])
 	if answer == nil {
 		c.workers.Put(w)
 		return false // not a client that speaks DNS to us

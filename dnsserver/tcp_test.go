@@ -136,12 +136,13 @@ func TestTCPOutOfOrder(t *testing.T) {
 			w := s.newTCPWorkers().New().(*tcpWorker)
 			respond := w.respond
 			w.respond = func(
-				snap *wire.Snapshot, req []byte, c netip.AddrPort, tr wire.Transport, turn uint32, out []byte,
+				snap *wire.Snapshot, cookies *wire.Cookies, req []byte, c netip.AddrPort, tr wire.Transport, turn uint32,
+				out []byte,
 			) ([]byte, wire.Meta) {
 				if req[1] < 10 { // by ID
 					<-release
 				}
-				return respond(snap, req, c, tr, turn, out)
+				return respond(snap, cookies, req, c, tr, turn, out)
 			}
 			return w
 		}}

@@ -182,14 +182,12 @@ func TestAllocations(t *testing.T) {
 	s.Store(newSnapshot(t, "192.0.2.1"))
 	w := s.newWorker(newCounters(false), wire.UDP)
 	out := make([]byte, maxUDPAnswer)
+	cookies := s.cookies.now.Load()
 	for _, name := range []string{"static.shop.example.", "www.shop.example."} {
-		req, err := new(dns.Msg).SetQuestion(name, dns.TypeA).Pack()
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := newCookieQuery(t, name, clientCookie)
 		r := s.responder.Clone()
-		bare := testing.AllocsPerRun(100, func() { r.Respond(s.Snapshot(), req, loopback[0], wire.UDP, 0, out) })
-		if got := testing.AllocsPerRun(100, func() { w.answer(s.Snapshot(), req, loopback[0], out) }); got > bare {
+		bare := testing.AllocsPerRun(100, func() { r.Respond(s.Snapshot(), cookies, req, loopback[0], wire.UDP, 0, out) })
+		if got := testing.AllocsPerRun(100, func() { w.answer(s.Snapshot(), cookies, req, loopback[0], out) }); got > bare {
 			t.Errorf("%s: %v allocations, %v of them in wire", name, got, bare)
 		}
 	}

@@ -86,7 +86,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, tr := range []Transport{UDP, TCP} {
-				answer, meta := r.Respond(snap, newQuery(t, tt.question), resolver, tr, 0, out)
+				answer, meta := r.Respond(snap, nil, newQuery(t, tt.question), resolver, tr, 0, out)
 				m := unpack(t, answer)
 				want(t, m, tt.lines...)
 				if int(meta.Rcode) != m.Rcode || meta.Qtype != m.Question[0].Qtype || meta.Truncated || meta.EDNS {
@@ -115,7 +115,7 @@ func TestMeta(t *testing.T) {
 		{"static.shop.example. A", withECS(officeV4), Meta{Qtype: dns.TypeA, EDNS: true}},
 		{"gone.shop.example. MX", withOPT(1232), Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, EDNS: true}},
 	} {
-		_, m := r.Respond(snap, newQuery(t, tt.question, tt.c), resolver, UDP, 0, out)
+		_, m := r.Respond(snap, nil, newQuery(t, tt.question, tt.c), resolver, UDP, 0, out)
 		if service, ok := snap.Plan.Service(tt.want.Service); ok {
 			tt.want.SiteNames = snap.Plan.Sites(service)
 		}
@@ -139,7 +139,7 @@ func TestQuestionCase(t *testing.T) {
 		{"NoT.HeRe. A", ""},
 	} {
 		req := newQuery(t, tt.question)
-		answer, _ := r.Respond(snap, req, resolver, UDP, 0, out)
+		answer, _ := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 		if !bytes.HasPrefix(answer[12:], req[12:]) {
 			t.Errorf("%s: question is not echoed: %x", tt.question, answer)
 		}
@@ -167,7 +167,7 @@ func TestCompression(t *testing.T) {
 		// CNAME: 12 + "www" and a pointer; A: a pointer to the CNAME's target
 		{"toshop.shop.example. A", 12 + 25 + 12 + 6 + 16},
 	} {
-		answer, _ := r.Respond(snap, newQuery(t, tt.question), resolver, UDP, 0, out)
+		answer, _ := r.Respond(snap, nil, newQuery(t, tt.question), resolver, UDP, 0, out)
 		if len(answer) != tt.size {
 			t.Errorf("%s: %d octets, want %d: %x", tt.question, len(answer), tt.size, answer)
 		}
@@ -186,7 +186,7 @@ func TestSharedSnapshot(t *testing.T) {
 				"x.wild.shop.example. TXT", "a.sub.shop.example. A", "www.shop.example. A"} {
 				req := newQuery(t, question)
 				for range 50 {
-					if answer, _ := clone.Respond(snap, req, resolver, UDP, 0, out); answer == nil {
+					if answer, _ := clone.Respond(snap, nil, req, resolver, UDP, 0, out); answer == nil {
 						t.Error("no answer")
 					}
 				}
@@ -204,7 +204,7 @@ func TestMismatchedSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, plan := range []*steer.Plan{nil, empty} {
-		answer, meta := r.Respond(&Snapshot{Zones: snap.Zones, Plan: plan}, newQuery(t, "toshop.shop.example. A"), resolver,
+		answer, meta := r.Respond(&Snapshot{Zones: snap.Zones, Plan: plan}, nil, newQuery(t, "toshop.shop.example. A"), resolver,
 			UDP, 0, out)
 		want(t, unpack(t, answer), "SERVFAIL rd")
 		if meta.Service != "" {
@@ -217,7 +217,7 @@ func TestRotation(t *testing.T) {
 	r, snap, out := newResponder(t, Options{}), newSnapshot(t), make([]byte, 1232)
 	first := map[string]int{}
 	for turn := range uint32(10) {
-		answer, _ := r.Respond(snap, newQuery(t, "rr.shop.example. A"), resolver, UDP, turn, out)
+		answer, _ := r.Respond(snap, nil, newQuery(t, "rr.shop.example. A"), resolver, UDP, turn, out)
 		first[unpack(t, answer).Answer[0].(*dns.A).A.String()]++
 	}
 	if first[usV4] != 5 || first[euV4] != 5 {
@@ -238,13 +238,13 @@ func TestChaos(t *testing.T) {
 		"version.bind. A CH":     "",
 		"version.bind. TXT IN":   "",
 	} {
-		answer, _ := named.Respond(snap, newQuery(t, question), resolver, UDP, 0, out)
+		answer, _ := named.Respond(snap, nil, newQuery(t, question), resolver, UDP, 0, out)
 		if m := unpack(t, answer); text == "" {
 			want(t, m, "REFUSED rd")
 		} else {
 			want(t, m, "NOERROR aa rd", "an "+strings.Fields(question)[0]+` 0 CH TXT "`+text+`"`)
 		}
-		answer, _ = silent.Respond(snap, newQuery(t, question), resolver, UDP, 0, out)
+		answer, _ = silent.Respond(snap, nil, newQuery(t, question), resolver, UDP, 0, out)
 		want(t, unpack(t, answer), "REFUSED rd")
 	}
 }

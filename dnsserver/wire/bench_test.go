@@ -20,6 +20,11 @@ func TestAllocations(t *testing.T) {
 		changes  []change
 	}{
 		{"static", "static.shop.example. A", nil},
+		{"client cookie", "static.shop.example. A", []change{withCookie([]byte("clientck"))}},
+		{"valid cookie", "static.shop.example. A", []change{withCookie(cookieFor(testCookies, resolver.Addr(), 60))}},
+		{"old cookie", "static.shop.example. A", []change{withCookie(cookieFor(testCookies, resolver.Addr(), 3600))}},
+		{"invalid cookie", "static.shop.example. A", []change{withCookie(make([]byte, cookieSize))}},
+		{"malformed cookie", "static.shop.example. A", []change{withCookie(make([]byte, 9))}},
 		{"EDNS", "static.shop.example. A", []change{withOPT(1232)}},
 		{"case", "StAtIc.sHoP.ExAmPlE. A", nil},
 		{"additional", "mail.shop.example. MX", nil},
@@ -48,7 +53,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		req := newQuery(t, tt.question, tt.changes...)
 		var m Meta
-		n := testing.AllocsPerRun(100, func() { _, m = r.Respond(snap, req, resolver, UDP, 1, out) })
+		n := testing.AllocsPerRun(100, func() { _, m = r.Respond(snap, testCookies, req, resolver, UDP, 1, out) })
 		if n != 0 || m.Slow {
 			t.Errorf("%s: %v allocations, slow %v", tt.name, n, m.Slow)
 		}
@@ -62,6 +67,7 @@ func BenchmarkRespond(b *testing.B) {
 	snap := newSnapshot(b)
 	geoSnap := &Snapshot{Zones: snap.Zones, Plan: benchPlan(b)}
 	www := newQuery(b, "static.shop.example. A")
+	cookie := withCookie(cookieFor(testCookies, resolver.Addr(), 60))
 	rng := rand.New(rand.NewPCG(1, 2))
 	subnets := make([][]byte, 1<<16)
 	template := newQuery(b, "www.shop.example. A", withECS("198.51.100.0/24"))
@@ -83,6 +89,8 @@ func BenchmarkRespond(b *testing.B) {
 		{"referral", snap, [][]byte{newQuery(b, "www.sub.shop.example. A")}},
 		{"chain", snap, [][]byte{newQuery(b, "chain.shop.example. A")}},
 		{"edns", snap, [][]byte{newQuery(b, "static.shop.example. A", withOPT(1232))}},
+		{"cookie", snap, [][]byte{newQuery(b, "static.shop.example. A", cookie)}},
+		{"cookie made", snap, [][]byte{newQuery(b, "static.shop.example. A", withCookie([]byte("clientck")))}},
 		{"geo", geoSnap, [][]byte{newQuery(b, "www.shop.example. A")}},
 		{"geo+ecs", geoSnap, subnets},
 		{"slow", snap, [][]byte{newQuery(b, "b.old.shop.example. A")}},
@@ -94,7 +102,7 @@ func BenchmarkRespond(b *testing.B) {
 			var turn uint32
 			for b.Loop() {
 				turn++
-				r.Respond(w.snap, w.queries[int(turn)&mask], resolver, UDP, turn, out)
+				r.Respond(w.snap, testCookies, w.queries[int(turn)&mask], resolver, UDP, turn, out)
 			}
 		})
 	}

@@ -55,7 +55,8 @@ func TestBothPathsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range perSnapshot {
-			req := randomQuery(rng, worlds)
+			client := clients[rng.IntN(len(clients))]
+			req := randomQuery(rng, worlds, client.Addr())
 			tr, turn, size := UDP, rng.Uint32(), MaxSize
 			if rng.IntN(6) == 0 {
 				tr = TCP
@@ -63,13 +64,17 @@ func TestBothPathsAgree(t *testing.T) {
 			if rng.IntN(4) == 0 {
 				size = 512 + rng.IntN(300)
 			}
-			client := clients[rng.IntN(len(clients))]
-			got, gotMeta := fast.Respond(snap, req, client, tr, turn, bufs[0][:0:size])
-			want, wantMeta := slow.Respond(snap, req, client, tr, turn, bufs[1][:0:size])
+			cookies := randomCookies(rng)
+			got, gotMeta := fast.Respond(snap, cookies, req, client, tr, turn, bufs[0][:0:size])
+			want, wantMeta := slow.Respond(snap, cookies, req, client, tr, turn, bufs[1][:0:size])
 			if gotMeta.Slow {
 				tally["slow"]++
 			} else if got != nil {
 				tally["compiled "+sortOf(want)]++
+			}
+			tally[fmt.Sprint("cookie ", wantMeta.Cookie)]++
+			if wantMeta.Rcode == dns.RcodeBadCookie {
+				tally["badcookie"]++
 			}
 			wantMeta.Slow = gotMeta.Slow
 			if gotMeta != wantMeta || !sameMeaning(got, want) {
@@ -79,9 +84,12 @@ func TestBothPathsAgree(t *testing.T) {
 		}
 	}
 	t.Log(tally)
-	for _, kind := range []string{"answer", "chain", "steered", "nodata", "nxdomain", "referral", "refused"} {
-		if tally["compiled "+kind] < *differentialQueries/200 {
-			t.Errorf("%d answers of kind %q of %d: the queries prove little", tally["compiled "+kind], kind, *differentialQueries)
+	for _, kind := range []string{
+		"compiled answer", "compiled chain", "compiled steered", "compiled nodata", "compiled nxdomain", "compiled referral",
+		"compiled refused", "cookie 1", "cookie 2", "cookie 3", "badcookie",
+	} {
+		if tally[kind] < *differentialQueries/200 {
+			t.Errorf("%d of kind %q of %d: the queries prove little", tally[kind], kind, *differentialQueries)
 		}
 	}
 }
@@ -273,7 +281,7 @@ func randomZone(rng *rand.Rand, origin string) world {
 }
 
 // randomQuery makes a query; one in ten is not what it was made to be.
-func randomQuery(rng *rand.Rand, worlds []world) []byte {
+func randomQuery(rng *rand.Rand, worlds []world, client netip.Addr) []byte {
 	w := worlds[rng.IntN(len(worlds))]
 	name := randomName(rng, w.origin, 4)
 	switch rng.IntN(20) {
@@ -304,7 +312,10 @@ func randomQuery(rng *rand.Rand, worlds []world) []byte {
 			opt.SetVersion(1)
 		}
 		for range rng.IntN(3) {
-			opt.Option = append(opt.Option, randomOption(rng))
+			opt.Option = append(opt.Option, randomOption(rng, client))
+		}
+		if rng.IntN(20) == 0 {
+			withoutQuestion(m)
 		}
 	}
 	req, err := m.Pack()
@@ -323,12 +334,12 @@ var queryTypes = []uint16{
 	dns.TypeANY, dns.TypeAXFR, dns.TypeMAILB, dns.TypeOPT, 0, 65280,
 }
 
-func randomOption(rng *rand.Rand) dns.EDNS0 {
+func randomOption(rng *rand.Rand, client netip.Addr) dns.EDNS0 {
 	switch rng.IntN(7) {
 	case 0:
 		return &dns.EDNS0_NSID{Code: dns.EDNS0NSID}
 	case 1:
-		return &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "24a5ac1223344556"}
+		return &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: randomCookie(rng, client)}
 	case 2:
 		return &dns.EDNS0_LOCAL{Code: uint16(rng.IntN(70000)), Data: make([]byte, rng.IntN(20))}
 	case 3: // as likely as not malformed
@@ -346,6 +357,28 @@ func randomOption(rng *rand.Rand) dns.EDNS0 {
 		data := binary.BigEndian.AppendUint16(nil, family)
 		data = append(data, byte(p.Bits()), 0)
 		return &dns.EDNS0_LOCAL{Code: dns.EDNS0SUBNET, Data: append(data, octets[:(p.Bits()+7)/8]...)}
+	}
+}
+
+// randomCookies are those of a server, or none.
+func randomCookies(rng *rand.Rand) *Cookies {
+	c := *testCookies
+	c.Require = rng.IntN(3) == 0
+	if rng.IntN(8) == 0 {
+		return nil
+	}
+	return &c
+}
+
+// randomCookie is what a COOKIE option holds: alone, of a server and of any age, or anything.
+func randomCookie(rng *rand.Rand, client netip.Addr) []byte {
+	switch rng.IntN(5) {
+	case 0:
+		return make([]byte, rng.IntN(44))
+	case 1, 2:
+		return []byte("clientck")
+	default:
+		return cookieFor(testCookies, client.Unmap(), int32(rng.IntN(6000)-600))
 	}
 }
 

@@ -23,4 +23,6 @@
 //   - AXFR and IXFR are REFUSED, MAILA, MAILB and unknown meta types NOTIMP, types that are no question FORMERR.
 //   - Client subnets (RFC 7871): the first option counts. A malformed one gets FORMERR. Static, negative and error
 //     answers carry scope 0.
+//   - Cookies (RFC 7873, RFC 9018): every answer to a query with a well-formed one has a valid server cookie, errors
+//     included. A malformed one gets FORMERR. A query with a cookie needs no question.
 package wire

@@ -54,7 +54,7 @@ func TestECSScope(t *testing.T) {
 			"NOERROR aa rd", "an www.shop.example. 30 A " + usV4, "ar OPT 1232"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			answer, _ := r.Respond(snap, newQuery(t, tt.question, tt.c), resolver, UDP, 0, out)
+			answer, _ := r.Respond(snap, nil, newQuery(t, tt.question, tt.c), resolver, UDP, 0, out)
 			want(t, unpack(t, answer), tt.lines...)
 		})
 	}
@@ -65,7 +65,7 @@ func TestECSTwice(t *testing.T) {
 	r, snap, out := newResponder(t, Options{}), newSnapshot(t), make([]byte, 1232)
 	first := &dns.EDNS0_LOCAL{Code: dns.EDNS0SUBNET, Data: []byte{0, 1, 24, 0, 198, 51, 100}}
 	second := &dns.EDNS0_LOCAL{Code: dns.EDNS0SUBNET, Data: []byte{9}}
-	answer, _ := r.Respond(snap, newQuery(t, "www.shop.example. A", withOPT(1232, first, second)), resolver, UDP, 0, out)
+	answer, _ := r.Respond(snap, nil, newQuery(t, "www.shop.example. A", withOPT(1232, first, second)), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NOERROR aa rd", "an www.shop.example. 30 A "+euV4,
 		"ar OPT 1232 ecs 198.51.100.0/24/24")
 }
@@ -88,12 +88,12 @@ func TestECSMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			req := newQuery(t, "www.shop.example. A", withRawECS(data...))
-			answer, meta := r.Respond(snap, req, resolver, UDP, 0, out)
+			answer, meta := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 			want(t, unpack(t, answer), "FORMERR rd", "ar OPT 1232") // RFC 7871 section 6
 			if meta.ECS {
 				t.Errorf("meta is %+v", meta)
 			}
-			answer, _ = off.Respond(snap, req, resolver, UDP, 0, out)
+			answer, _ = off.Respond(snap, nil, req, resolver, UDP, 0, out)
 			want(t, unpack(t, answer), "NOERROR aa rd", "an www.shop.example. 30 A "+usV4, "ar OPT 1232")
 		})
 	}
@@ -101,7 +101,7 @@ func TestECSMalformed(t *testing.T) {
 
 func TestECSOff(t *testing.T) {
 	r, snap, out := newResponder(t, Options{NoECS: true}), newSnapshot(t), make([]byte, 1232)
-	answer, meta := r.Respond(snap, newQuery(t, "www.shop.example. A", withECS(officeV4)), resolver, UDP, 0, out)
+	answer, meta := r.Respond(snap, nil, newQuery(t, "www.shop.example. A", withECS(officeV4)), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NOERROR aa rd", "an www.shop.example. 30 A "+usV4, "ar OPT 1232")
 	if meta.ECS || meta.Service != "shop" {
 		t.Errorf("meta is %+v", meta)
@@ -118,7 +118,7 @@ func TestResolverDecides(t *testing.T) {
 		{"192.0.2.9:53", usV4},
 		{"[2001:db8:8::9]:53", usV4},
 	} {
-		answer, meta := r.Respond(snap, newQuery(t, "www.shop.example. A"), netip.MustParseAddrPort(tt.from), UDP, 0, out)
+		answer, meta := r.Respond(snap, nil, newQuery(t, "www.shop.example. A"), netip.MustParseAddrPort(tt.from), UDP, 0, out)
 		want(t, unpack(t, answer), "NOERROR aa rd", "an www.shop.example. 30 A "+tt.want)
 		if meta.ECS || meta.Service != "shop" {
 			t.Errorf("%s: meta is %+v", tt.from, meta)

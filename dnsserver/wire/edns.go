@@ -26,6 +26,7 @@ type edns struct {
 	version uint8
 	size    uint16 // requestor's UDP payload size, octets
 	subnet  subnet
+	cookie  []byte // COOKIE option of the query; then that of the answer; nil = none
 }
 
 // read takes the class and TTL of an OPT record, and its options. It reports whether all is well formed.
@@ -53,6 +54,10 @@ func (e *edns) read(fixed, options []byte) bool {
 			if e.subnet.option == nil {
 				e.subnet.option = options[:n:n]
 			}
+		case dns.EDNS0COOKIE: // the first counts (RFC 7873 section 5.2)
+			if e.cookie == nil {
+				e.cookie = options[:n:n]
+			}
 		}
 		options = options[n:]
 	}
@@ -70,6 +75,9 @@ func (r *Responder) optLen() int {
 	}
 	if r.query.edns.subnet.valid {
 		n += optionSize + len(r.query.edns.subnet.option)
+	}
+	if r.query.edns.cookie != nil {
+		n += optionSize + cookieSize
 	}
 	return n
 }
@@ -91,6 +99,11 @@ func (r *Responder) appendOPT(b []byte, rcode uint16, scope uint8) []byte {
 		b = binary.BigEndian.AppendUint16(b, dns.EDNS0NSID)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(r.nsid)))
 		b = append(b, r.nsid...)
+	}
+	if e.cookie != nil {
+		b = binary.BigEndian.AppendUint16(b, dns.EDNS0COOKIE)
+		b = binary.BigEndian.AppendUint16(b, cookieSize)
+		b = append(b, e.cookie...)
 	}
 	if e.subnet.valid {
 		b = e.subnet.appendTo(b, scope)

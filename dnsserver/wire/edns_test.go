@@ -22,11 +22,11 @@ func TestEDNS(t *testing.T) {
 		{"NSID (RFC 5001 section 2.2)", withOPT(1232, nsid), "ar OPT 1232 nsid 6672612d31"},
 		{"unknown options ignored (RFC 6891 section 6.1.2)",
 			withOPT(1232, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte{1, 2}}, nsid), "ar OPT 1232 nsid 6672612d31"},
-		{"cookies not answered yet", withOPT(1232, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "24a5ac1223344556"}),
+		{"cookies ignored where they are off", withOPT(1232, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "24a5ac1223344556"}),
 			"ar OPT 1232"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			answer, _ := r.Respond(snap, newQuery(t, "a.ent.shop.example. A", tt.c), resolver, UDP, 0, out)
+			answer, _ := r.Respond(snap, nil, newQuery(t, "a.ent.shop.example. A", tt.c), resolver, UDP, 0, out)
 			lines := []string{"NOERROR aa rd", "an a.ent.shop.example. 300 A 192.0.2.9"}
 			if tt.opt != "" {
 				lines = append(lines, tt.opt)
@@ -38,7 +38,7 @@ func TestEDNS(t *testing.T) {
 
 func TestNSIDOff(t *testing.T) {
 	r, snap, out := newResponder(t, Options{}), newSnapshot(t), make([]byte, 512)
-	answer, _ := r.Respond(snap,
+	answer, _ := r.Respond(snap, nil,
 		newQuery(t, "a.ent.shop.example. A", withOPT(1232, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NOERROR aa rd", "an a.ent.shop.example. 300 A 192.0.2.9", "ar OPT 1232")
 }
@@ -51,7 +51,7 @@ func TestBadVersion(t *testing.T) {
 		m.IsEdns0().SetVersion(1)
 		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}}
 	})
-	answer, meta := r.Respond(snap, req, resolver, UDP, 0, out)
+	answer, meta := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 	m := unpack(t, answer)
 	want(t, m, "BADVERS rd", "ar OPT 1232 do")
 	if len(m.Question) != 1 || meta.Rcode != dns.RcodeBadVers || !meta.EDNS {

@@ -165,6 +165,22 @@ func newSnapshot(tb testing.TB) *Snapshot {
 // resolver is who asks, unless a test says otherwise: outside the office.
 var resolver = netip.MustParseAddrPort("192.0.2.200:5353")
 
+// testCookies are those of tests that do not say otherwise.
+var testCookies = &Cookies{Now: 1_800_000_000, Secrets: []CookieSecret{{1, 2, 3}, {4, 5, 6}}}
+
+// withCookie adds EDNS(0) with a COOKIE option, which may be malformed.
+func withCookie(option []byte) change {
+	return withOPT(1232, &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: option})
+}
+
+// cookieFor returns an option with a server cookie that was made for client so many seconds ago.
+func cookieFor(c *Cookies, client netip.Addr, age int32) []byte {
+	then := Cookies{Now: c.Now - uint32(age), Secrets: c.Secrets}
+	var out [cookieSize]byte
+	then.reply(&out, []byte("clientck"), client)
+	return out[:]
+}
+
 func newResponder(tb testing.TB, o Options) *Responder {
 	tb.Helper()
 	r, err := NewResponder(o)
@@ -273,6 +289,8 @@ func renderOPT(opt *dns.OPT) string {
 		switch o := o.(type) {
 		case *dns.EDNS0_NSID:
 			s += " nsid " + o.Nsid
+		case *dns.EDNS0_COOKIE:
+			s += " cookie " + o.Cookie
 		case *dns.EDNS0_SUBNET:
 			s += fmt.Sprintf(" ecs %v/%d/%d", o.Address, o.SourceNetmask, o.SourceScope)
 		default:

@@ -21,7 +21,7 @@ func FuzzRespond(f *testing.F) {
 			tr, limit = TCP, MaxSize
 		}
 		for _, client := range []netip.AddrPort{resolver, netip.MustParseAddrPort("[2001:db8:7::9]:53")} {
-			answer, meta := r.Respond(snap, req, client, tr, uint32(len(req)), out)
+			answer, meta := r.Respond(snap, testCookies, req, client, tr, uint32(len(req)), out)
 			if answer == nil {
 				if len(req) >= 12 && req[2]&0x80 == 0 {
 					t.Fatalf("silence to %x", req)
@@ -42,8 +42,15 @@ func FuzzRespond(f *testing.F) {
 				t.Fatalf("header %x to %x", answer[:12], req[:12])
 			case len(m.Question) == 1 && !bytes.HasPrefix(req[12:], questionOf(answer)):
 				t.Fatalf("question %x to %x", questionOf(answer), req[12:])
-			case len(m.Question) == 0 && m.Rcode != dns.RcodeFormatError && m.Rcode != dns.RcodeNotImplemented:
+			case len(m.Question) == 0 && m.Rcode != dns.RcodeFormatError && m.Rcode != dns.RcodeNotImplemented &&
+				m.Rcode != dns.RcodeBadVers && meta.Cookie == CookieNone:
 				t.Fatalf("no question in %v", m)
+			case len(m.Question) == 0 && len(m.Answer)+len(m.Ns) > 0:
+				t.Fatalf("records without a question in %v", m)
+			case m.Rcode == dns.RcodeBadCookie && meta.Cookie != CookieInvalid:
+				t.Fatalf("BADCOOKIE to %+v", meta)
+			case (cookieOf(m) != "") != (meta.Cookie != CookieNone):
+				t.Fatalf("%+v: cookie %q", meta, cookieOf(m))
 			case m.Truncated && (overTCP || len(m.Answer)+len(m.Ns) > 0), m.Truncated != meta.Truncated:
 				t.Fatalf("truncated: %v", m)
 			case m.IsEdns0() != nil && !meta.EDNS:
@@ -67,6 +74,13 @@ func addQueries(f *testing.F) {
 		f.Add(newQuery(f, question, withECS("198.51.100.0/24")), false)
 		f.Add(newQuery(f, question, withECS("2001:db8:7:100::/56")), true)
 	}
+	for _, cookie := range [][]byte{
+		[]byte("clientck"), cookieFor(testCookies, resolver.Addr(), 60), cookieFor(testCookies, resolver.Addr(), 3000),
+		make([]byte, 7), make([]byte, 12), make([]byte, 40), make([]byte, 41),
+	} {
+		f.Add(newQuery(f, "www.shop.example. A", withCookie(cookie)), false)
+		f.Add(newQuery(f, "www.shop.example. A", withCookie(cookie), withoutQuestion), true)
+	}
 	f.Add([]byte{}, false)
 	f.Add(bytes.Repeat([]byte{0xc0}, 64), false)
 }
@@ -85,8 +99,8 @@ func FuzzBothPaths(f *testing.F) {
 			tr = TCP
 		}
 		for _, size := range []int{MaxSize, 512 + len(req)%256} {
-			a, m := fast.Respond(snap, req, resolver, tr, uint32(len(req)), got[:0:size])
-			b, n := slow.Respond(snap, req, resolver, tr, uint32(len(req)), want[:0:size])
+			a, m := fast.Respond(snap, testCookies, req, resolver, tr, uint32(len(req)), got[:0:size])
+			b, n := slow.Respond(snap, testCookies, req, resolver, tr, uint32(len(req)), want[:0:size])
 			n.Slow = m.Slow
 			if m != n || !sameMeaning(a, b) {
 				t.Fatalf("%x over %v\ncompiled %+v\n%v\nslow %+v\n%v", req, tr, m, show(a), n, show(b))

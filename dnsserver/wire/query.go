@@ -26,7 +26,7 @@ type query struct {
 	id    uint16
 	flags uint16
 
-	question []byte // owner, type and class as received; nil when unreadable
+	question []byte // owner, type and class as received; nil when unreadable, and when there is none
 	qname    zone.WireName
 	qtype    uint16
 	qclass   uint16
@@ -45,8 +45,8 @@ func (q *query) opcode() int { return int(q.flags&opcodeMask) >> 11 }
 // readBody reads everything behind the header and reports whether it is well formed. What was read before a fault
 // stays, so that the answer can carry question and OPT.
 func (q *query) readBody(req []byte) bool {
-	// A QUERY has exactly one question (RFC 9619 section 4).
-	if binary.BigEndian.Uint16(req[4:]) != 1 || !q.readQuestion(req) {
+	// A QUERY has exactly one question (RFC 9619 section 4), or none when it asks for a server cookie.
+	if n := binary.BigEndian.Uint16(req[4:]); n > 1 || n == 1 && !q.readQuestion(req) {
 		return false
 	}
 	off := headerSize + len(q.question)

@@ -26,7 +26,7 @@ func TestSilence(t *testing.T) {
 		"QR set and garbage":                patch(query, 2, 0xff, 0xff, 0xff, 0xff),
 		"a NOTIFY response (no loop of us)": patch(query, 2, 0xa4),
 	} {
-		if answer, m := r.Respond(snap, req, resolver, UDP, 0, out); answer != nil || m != (Meta{}) {
+		if answer, m := r.Respond(snap, nil, req, resolver, UDP, 0, out); answer != nil || m != (Meta{}) {
 			t.Errorf("%s: got %x, %+v", name, answer, m)
 		}
 		if answer := r.ServFail(req, out); answer != nil {
@@ -71,7 +71,7 @@ func TestMalformed(t *testing.T) {
 			0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 1), true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			answer, meta := r.Respond(snap, tt.req, resolver, UDP, 0, out)
+			answer, meta := r.Respond(snap, nil, tt.req, resolver, UDP, 0, out)
 			m := unpack(t, answer)
 			if m.Rcode != dns.RcodeFormatError || meta.Rcode != dns.RcodeFormatError || m.Authoritative {
 				t.Errorf("got %v, %+v", m, meta)
@@ -91,7 +91,7 @@ func TestLongestName(t *testing.T) {
 	r, snap, out := newResponder(t, Options{}), newSnapshot(t), make([]byte, 512)
 	label := strings.Repeat("a", 63)
 	name := label + "." + label + "." + label + "." + strings.Repeat("b", 48) + ".shop.example."
-	answer, _ := r.Respond(snap, newQuery(t, name+" A", withOPT(512)), resolver, UDP, 0, out)
+	answer, _ := r.Respond(snap, nil, newQuery(t, name+" A", withOPT(512)), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NXDOMAIN aa rd",
 		"ns shop.example. 60 SOA ns1.shop.example. hostmaster.shop.example. 1 7200 900 1209600 60", "ar OPT 1232")
 }
@@ -106,7 +106,7 @@ func TestOtherRecords(t *testing.T) {
 	} {
 		for _, count := range []int{7, 9, 11} { // answer, authority, additional
 			req := append(append(patch(query, count, 1), owner...), record...)
-			answer, _ := r.Respond(snap, req, resolver, UDP, 0, out)
+			answer, _ := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 			want(t, unpack(t, answer), "NOERROR aa rd", "an a.ent.shop.example. 300 A 192.0.2.9")
 		}
 	}
@@ -114,7 +114,7 @@ func TestOtherRecords(t *testing.T) {
 		"reserved label type": {0x40, 0}, "label without end": {63, 'x'}, "pointer cut": {0xc0},
 	} {
 		req := append(append(patch(query, 11, 1), owner...), record[:4]...)
-		answer, _ := r.Respond(snap, req, resolver, UDP, 0, out)
+		answer, _ := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 		if m := unpack(t, answer); m.Rcode != dns.RcodeFormatError || len(m.Question) != 1 {
 			t.Errorf("%s: got %v", name, m)
 		}
@@ -126,7 +126,7 @@ func TestOpcodes(t *testing.T) {
 	for opcode := 1; opcode < 16; opcode++ {
 		req := newQuery(t, "static.shop.example. A", withOPT(1232))
 		binary.BigEndian.PutUint16(req[2:], uint16(opcode)<<11|0x0130) // RD, AD, CD
-		answer, meta := r.Respond(nil, req, resolver, UDP, 0, out)
+		answer, meta := r.Respond(nil, nil, req, resolver, UDP, 0, out)
 		m := unpack(t, answer)
 		if len(answer) != 12 || m.Opcode != opcode || m.Rcode != dns.RcodeNotImplemented || !m.RecursionDesired {
 			t.Errorf("opcode %d: got %v", opcode, m)
@@ -149,7 +149,7 @@ func TestFlags(t *testing.T) {
 	} {
 		req := newQuery(t, "static.shop.example. A")
 		binary.BigEndian.PutUint16(req[2:], tt.sent)
-		answer, _ := r.Respond(snap, req, resolver, UDP, 0, out)
+		answer, _ := r.Respond(snap, nil, req, resolver, UDP, 0, out)
 		if got := binary.BigEndian.Uint16(answer[2:]); got != tt.want {
 			t.Errorf("flags %04x: got %04x, want %04x", tt.sent, got, tt.want)
 		}
@@ -159,7 +159,7 @@ func TestFlags(t *testing.T) {
 func TestBeforeFirstSnapshot(t *testing.T) {
 	r, out := newResponder(t, Options{}), make([]byte, 512)
 	for _, snap := range []*Snapshot{nil, {}} {
-		answer, _ := r.Respond(snap, newQuery(t, "static.shop.example. A", withOPT(1232)), resolver, UDP, 0, out)
+		answer, _ := r.Respond(snap, nil, newQuery(t, "static.shop.example. A", withOPT(1232)), resolver, UDP, 0, out)
 		want(t, unpack(t, answer), "SERVFAIL rd", "ar OPT 1232")
 	}
 	answer := r.ServFail(newQuery(t, "static.shop.example. A", withOPT(1232)), out)

@@ -61,9 +61,10 @@ type Responder struct {
 
 	interpret bool // slow path only: the other half of differential tests
 
-	query query
-	reply reply
-	addrs []netip.Addr
+	query  query
+	reply  reply
+	cookie [cookieSize]byte // what the answer's COOKIE option holds
+	addrs  []netip.Addr
 
 	// Of the compiled path.
 	match    zone.Match
@@ -99,9 +100,9 @@ func (r *Responder) Clone() *Responder {
 //
 // client's address stands in for the client when there is no client subnet. turn rotates round-robin sets: any
 // number that changes from query to query. A nil snap, one without zones, or one whose plan does not know a steered
-// name's service gets SERVFAIL.
+// name's service gets SERVFAIL. With nil cookies the responder is a server that does not know them.
 func (r *Responder) Respond(
-	snap *Snapshot, req []byte, client netip.AddrPort, tr Transport, turn uint32, out []byte,
+	snap *Snapshot, cookies *Cookies, req []byte, client netip.AddrPort, tr Transport, turn uint32, out []byte,
 ) (answer []byte, m Meta) {
 	// QR set: somebody's answer. Answering it could start a loop between two servers.
 	if len(req) < headerSize || req[2]&(flagsQR>>8) != 0 {
@@ -119,6 +120,9 @@ func (r *Responder) Respond(
 	if r.noECS {
 		q.edns.subnet.option = nil
 	}
+	if !r.takeCookie(cookies, client, &m) {
+		ok = false
+	}
 	// The version decides before anything else in the OPT does (RFC 6891 section 6.1.3).
 	if ok && q.edns.version == 0 && q.edns.subnet.option != nil {
 		ok = q.edns.subnet.check()
@@ -132,6 +136,10 @@ func (r *Responder) Respond(
 		rcode = dns.RcodeFormatError
 	case q.edns.version != 0:
 		rcode = dns.RcodeBadVers
+	case q.question == nil:
+		rcode = cookieOnly(m.Cookie)
+	case cookies.refuses(m.Cookie, tr):
+		rcode = dns.RcodeBadCookie
 	default:
 		rcode, scope = r.answer(snap, client, turn, &m)
 	}

@@ -31,7 +31,7 @@ func (t Transport) String() string {
 
 // Meta says what became of a query, for counters. It holds nothing that must be freed or copied.
 type Meta struct {
-	Qtype uint16 // 0 when no question could be read
+	Qtype uint16 // 0 when no question could be read, or there is none
 	Rcode uint16 // extended RCODE as sent; meaningless when the query met with silence
 
 	Service string      // the service that decided the addresses; "" when none did
@@ -39,6 +39,8 @@ type Meta struct {
 	// Sites are those answered, as in [steer.Answer], and SiteNames what [steer.Plan.Sites] has for the service.
 	Sites     uint64
 	SiteNames *steer.SiteNames
+
+	Cookie CookieStatus
 
 	EDNS      bool // the query carried EDNS(0)
 	ECS       bool // the addresses were decided by a client subnet

@@ -39,7 +39,7 @@ func TestTruncation(t *testing.T) {
 			if tt.c != nil {
 				changes = append(changes, tt.c)
 			}
-			answer, meta := tt.r.Respond(snap, newQuery(t, tt.question, changes...), resolver, UDP, 0, out)
+			answer, meta := tt.r.Respond(snap, nil, newQuery(t, tt.question, changes...), resolver, UDP, 0, out)
 			m := unpack(t, answer)
 			ar := len(m.Extra)
 			if m.IsEdns0() != nil {
@@ -61,18 +61,18 @@ func TestTruncation(t *testing.T) {
 // Over TCP only 65535 octets limit an answer, whatever the OPT says (RFC 6891 section 6.2.3 is about UDP).
 func TestTCPSize(t *testing.T) {
 	r, snap, out := newResponder(t, Options{}), newSnapshot(t), make([]byte, MaxSize)
-	answer, _ := r.Respond(snap, newQuery(t, "many.big.example. A", withOPT(512)), resolver, TCP, 0, out)
+	answer, _ := r.Respond(snap, nil, newQuery(t, "many.big.example. A", withOPT(512)), resolver, TCP, 0, out)
 	if m := unpack(t, answer); m.Truncated || len(m.Answer) != 100 || m.IsEdns0() == nil {
 		t.Errorf("got %v", m)
 	}
-	answer, _ = r.Respond(snap, newQuery(t, "huge.big.example. TXT", withOPT(512)), resolver, TCP, 0, out)
+	answer, _ = r.Respond(snap, nil, newQuery(t, "huge.big.example. TXT", withOPT(512)), resolver, TCP, 0, out)
 	if m := unpack(t, answer); m.Truncated || len(m.Answer) != 245 || len(answer) < 65000 {
 		t.Errorf("got %d octets, %v", len(answer), m.MsgHdr)
 	}
 	// More than any message can hold.
-	answer, _ = r.Respond(snap, newQuery(t, longAlias+".big.example. TXT", withOPT(512)), resolver, TCP, 0, out)
+	answer, _ = r.Respond(snap, nil, newQuery(t, longAlias+".big.example. TXT", withOPT(512)), resolver, TCP, 0, out)
 	want(t, unpack(t, answer), "SERVFAIL rd", "ar OPT 1232")
-	answer, _ = r.Respond(snap, newQuery(t, longAlias+".big.example. TXT"), resolver, UDP, 0, out)
+	answer, _ = r.Respond(snap, nil, newQuery(t, longAlias+".big.example. TXT"), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NOERROR aa tc rd")
 }
 
@@ -80,7 +80,7 @@ func TestTCPSize(t *testing.T) {
 func TestShortBuffer(t *testing.T) {
 	r, snap := newResponder(t, Options{}), newSnapshot(t)
 	out := make([]byte, 0, 512)
-	answer, _ := r.Respond(snap, newQuery(t, "many.big.example. A", withOPT(1232)), resolver, UDP, 0, out)
+	answer, _ := r.Respond(snap, nil, newQuery(t, "many.big.example. A", withOPT(1232)), resolver, UDP, 0, out)
 	want(t, unpack(t, answer), "NOERROR aa tc rd", "ar OPT 1232")
 }
 

@@ -151,7 +151,7 @@ func TestTypes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, meta := newResponder(t, Options{}).Respond(&Snapshot{Zones: zones}, req, resolver, UDP, 0, out)
+			got, meta := newResponder(t, Options{}).Respond(&Snapshot{Zones: zones}, nil, req, resolver, UDP, 0, out)
 			if meta.Slow || !bytes.Equal(got, want) {
 				t.Errorf("slow %v\n%x, want\n%x", meta.Slow, got, want)
 			}
