@@ -17,7 +17,7 @@ import (
 const module = "github.com/meridian-gtm/meridian"
 
 // pure packages decide; they may not reach the world, so that every answer and every verdict replays from its inputs.
-var pure = []string{"director", "geo", "health", "replication", "dnsserver/steer", "dnsserver/zone", "dnsserver/wire", "dnsserver/proxyproto"}
+var pure = []string{"director", "geo", "health", "replication", "dnsserver/steer", "dnsserver/zone", "dnsserver/wire", "dnsserver/proxyproto", "dnsserver/traffic"}
 
 // impure imports, with what they would bring in.
 var impure = map[string]string{
@@ -54,6 +54,10 @@ var layers = map[string][]string{
 	"dnsserver/steer":      {"geo", "health", "replication"},
 	"dnsserver/wire":       {"dnsserver/zone", "dnsserver/steer"},
 	"dnsserver/proxyproto": {},
+	"dnsserver/tap":        {"dnsserver/wire"},
+	"dnsserver/dnstap":     {"dnsserver/tap", "dnsserver/wire"},
+	"dnsserver/querylog":   {"dnsserver/tap", "dnsserver/wire", "dnsserver/steer"},
+	"dnsserver/traffic":    {},
 	"dnsserver":            {"dnsserver/proxyproto", "dnsserver/wire", "dnsserver/zone", "dnsserver/steer"},
 	"config":               {"geo", "health", "dnsserver/zone", "dnsserver/steer"},
 	"control":              {"health", "replication", "dnsserver/steer"},

@@ -226,6 +226,7 @@ func (s *Server) serveBatches(ctx context.Context, socket *udpSocket, w *worker)
 
 // answerBatch answers the packets read from one state.
 func (w *worker) answerBatch(b *batch) {
+	w.begin()
 	snap, cookies := w.server.snapshot.Load(), w.server.cookies.now.Load()
 	for i := range b.received {
 		req, client, ok := w.unwrap(b.query(i))

@@ -1,20 +1,28 @@
 package dnsserver
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"github.com/meridian-gtm/meridian/dnsserver/tap"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
 
 // newTestBatch returns a worker and its batch on a loopback socket.
 func newTestBatch(tb testing.TB, listen string) (*worker, *batch, *net.UDPAddr) {
+	tb.Helper()
+	return newTappedBatch(tb, listen, nil)
+}
+
+func newTappedBatch(tb testing.TB, listen string, t *tap.Tap) (*worker, *batch, *net.UDPAddr) {
 	tb.Helper()
 	s := newServer(tb, Options{Listen: []netip.AddrPort{netip.MustParseAddrPort(listen)}, Workers: 1})
 	s.Store(newSnapshot(tb, "192.0.2.1"))
@@ -23,6 +31,7 @@ func newTestBatch(tb testing.TB, listen string) (*worker, *batch, *net.UDPAddr) 
 	}
 	tb.Cleanup(s.Close)
 	w := s.newWorker(s.udpAll[0], wire.UDP)
+	w.tap = t.NewFeed().NewPoint(s.udp[0].localAddr())
 	b, err := newBatch(s.udp[0])
 	if err != nil {
 		tb.Fatal(err)
@@ -198,10 +207,30 @@ func TestBatchUnknownCall(t *testing.T) {
 	}
 }
 
-// Reading, answering and sending a batch allocates nothing that wire does not, on either kind of socket.
+// Reading, answering and sending a batch allocates nothing that wire does not, on either kind of socket, whether somebody
+// watches or not, and whether they keep up or not.
 func TestBatchAllocations(t *testing.T) {
-	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
-		w, b, to := newTestBatch(t, listen)
+	every, err := tap.New(tap.Output{Sink: new(countingSink), Sample: 1}, tap.Output{Sink: new(countingSink), Sample: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck, err := tap.New(tap.Output{Sink: new(countingSink), Sample: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { every.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	for _, tt := range []struct {
+		listen string
+		tap    *tap.Tap
+	}{
+		{"127.0.0.1:0", nil}, {"0.0.0.0:0", nil}, {"127.0.0.1:0", every}, {"0.0.0.0:0", every}, {"127.0.0.1:0", stuck},
+	} {
+		listen := tt.listen
+		w, b, to := newTappedBatch(t, listen, tt.tap)
 		conn := newClient(t, to)
 		query, buf := newCookieQuery(t, "static.shop.example.", clientCookie), make([]byte, 512)
 		r, snap, out := w.server.responder.Clone(), w.server.Snapshot(), make([]byte, maxUDPAnswer)
@@ -233,7 +262,15 @@ func TestBatchAllocations(t *testing.T) {
 			t.Errorf("%s: no cookies", listen)
 		}
 		if got > bare {
-			t.Errorf("%s: %v allocations for %d packets, %v of them in wire", listen, got, packets, bare)
+			t.Errorf("%s, tap %v: %v allocations for %d packets, %v of them in wire", listen, tt.tap != nil, got, packets, bare)
 		}
 	}
+	if stuck.Lost() == 0 {
+		t.Error("a tap that nobody empties has lost nothing")
+	}
 }
+
+// countingSink counts what it gets.
+type countingSink struct{ n int }
+
+func (s *countingSink) Take(*tap.Exchange) { s.n++ }

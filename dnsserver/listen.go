@@ -23,6 +23,14 @@ type udpSocket struct {
 	adopted  bool // opened elsewhere, so others may go on with it when we do not
 }
 
+// localAddr returns the address that packets come to; the zero AddrPort when that is any.
+func (u *udpSocket) localAddr() netip.AddrPort {
+	if u.wildcard {
+		return netip.AddrPort{}
+	}
+	return u.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
 // Listen opens every socket without serving any yet; Run does it when it has not been done. Errors of all addresses
 // are joined, and then nothing stays open. With Options.TakeOver it does nothing, and Run opens the sockets: from that
 // moment they get their share of the queries.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-gtm/meridian/dnsserver/rrl"
+	"github.com/meridian-gtm/meridian/dnsserver/tap"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
 
@@ -72,6 +73,9 @@ type Options struct {
 	// DrainTimeout is how long Run waits at its end for answers that are being sent; default 5 s. A tenth of a second of
 	// it, or all if it is less, is for queries that are on their way.
 	DrainTimeout time.Duration
+
+	// Tap gets copies of queries and their answers while Run runs, which runs it; nil = none, and at no cost.
+	Tap *tap.Tap
 
 	// Logger gets panics, with the query that caused them, and nothing else: sockets that fail are Run's error. nil
 	// discards.
@@ -233,6 +237,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// kill ends what draining does not.
 	kill, killNow := context.WithCancel(context.WithoutCancel(ctx))
 	defer killNow()
+	defer s.runTap(context.WithoutCancel(ctx))()
 	group, ctx := errgroup.WithContext(ctx)
 	context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(s.opts.DrainTimeout)
@@ -247,6 +252,7 @@ func (s *Server) Run(ctx context.Context) error {
 		w := s.newWorker(s.udpAll[i], wire.UDP)
 		w.rate = s.rate
 		w.proxies = s.opts.ProxyFrom
+		w.tap = s.opts.Tap.NewFeed().NewPoint(socket.localAddr())
 		group.Go(func() error { return s.serveUDP(ctx, socket, &w) })
 	}
 	for _, listener := range s.tcp {
@@ -270,6 +276,20 @@ func (s *Server) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// runTap runs the tap until the function that it returns is called.
+func (s *Server) runTap(ctx context.Context) (stop func()) {
+	if s.opts.Tap == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.opts.Tap.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 // drainTime is how long queries are read after the end was decided, so that those under way are answered: packets that
 // the kernel was about to hand over, handshakes that it had begun, and first queries on new connections. That takes a
 // network's round trip.
@@ -287,6 +307,7 @@ type worker struct {
 	rate      *rateLimit // nil: none
 	proxies   proxies    // UDP: whose packets begin with a header
 	sampler   sampler
+	tap       *tap.Point // nil: none
 
 	// respond is responder.Respond.
 	respond func(*wire.Snapshot, *wire.Cookies, []byte, netip.AddrPort, wire.Transport, uint32, []byte) ([]byte, wire.Meta)
@@ -297,6 +318,13 @@ func (s *Server) newWorker(c *counters, tr wire.Transport) worker {
 	return worker{
 		server: s, responder: r, counters: c, transport: tr, turn: s.turns.Add(turnStep), respond: r.Respond,
 		sampler: newSampler(s.opts.LatencySample),
+	}
+}
+
+// begin says that the queries to come were read together.
+func (w *worker) begin() {
+	if w.tap != nil {
+		w.tap.Begin()
 	}
 }
 
@@ -320,6 +348,9 @@ func (w *worker) answer(
 	w.counters.count(answer != nil, &m)
 	if w.rate != nil && answer != nil && m.Cookie != wire.CookieValid {
 		answer = w.rate.limit(w.counters, answer, client.Addr(), m.Cookie, w.turn>>16)
+	}
+	if w.tap != nil && w.tap.Next() {
+		w.tap.Take(req, answer, client, w.responder.Subnet(), w.transport, &m)
 	}
 	return answer
 }

@@ -41,7 +41,12 @@ type tcpWorker struct {
 }
 
 func (s *Server) newTCPWorkers() *sync.Pool {
-	return &sync.Pool{New: func() any { return &tcpWorker{worker: s.newWorker(s.tcpAll, wire.TCP)} }}
+	feed := s.opts.Tap.NewFeed()
+	return &sync.Pool{New: func() any {
+		w := &tcpWorker{worker: s.newWorker(s.tcpAll, wire.TCP)}
+		w.tap = feed.NewPoint(netip.AddrPort{})
+		return w
+	}}
 }
 
 // serveTCP accepts connections until ctx ends, and those that the kernel had begun to by then, and returns when the
@@ -85,6 +90,9 @@ func (s *Server) newConn(conn net.Conn, workers *sync.Pool) *tcpConn {
 	c := &tcpConn{Conn: conn, server: s, workers: workers, begun: time.Now()}
 	c.room.L = &c.mu
 	c.client, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
+	if addr, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+		c.local = addr.AddrPort()
+	}
 	c.proxied = proxies(s.opts.ProxyFrom).trust(c.client.Addr())
 	if c.proxied {
 		c.slot = s.conns.admitUnknown(conn)
@@ -103,6 +111,7 @@ type tcpConn struct {
 	server  *Server
 	client  netip.AddrPort
 	proxied bool // a front end's: it begins with who the client is
+	local   netip.AddrPort
 	slot    *connSlot
 	workers *sync.Pool
 	begun   time.Time
@@ -244,6 +253,10 @@ func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
 	keepalive := wantsKeepalive(query)
 	if keepalive {
 		limit -= keepaliveSize
+	}
+	w.begin()
+	if w.tap != nil {
+		w.tap.SetServer(c.local)
 	}
 	snap, cookies := c.server.snapshot.Load(), c.server.cookies.now.Load()
 	answer := w.answer(snap, cookies, query, c.client, w.out[prefixSize:prefixSize:limit])

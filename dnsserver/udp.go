@@ -70,6 +70,7 @@ func (w *worker) answerPacket(socket *udpSocket, req, control []byte, from netip
 	if !ok {
 		return
 	}
+	w.begin()
 	answer := w.answer(w.server.snapshot.Load(), w.server.cookies.now.Load(), req, client, out)
 	if answer == nil {
 		return

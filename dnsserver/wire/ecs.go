@@ -62,6 +62,15 @@ func (s *subnet) check() bool {
 	return true
 }
 
+// Subnet returns the client subnet of the last query when it was honoured, else the zero Prefix.
+func (r *Responder) Subnet() netip.Prefix {
+	s := &r.query.edns.subnet
+	if !s.valid || !s.addr.IsValid() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(s.addr, int(s.source))
+}
+
 // appendTo appends the option with family, source and address as received and the scope filled in (RFC 7871
 // section 7.2.1).
 func (s *subnet) appendTo(b []byte, scope uint8) []byte {
