@@ -35,7 +35,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			&cli.BoolFlag{Name: "tour", Usage: "play the demo by itself and exit; 0 only if every step was seen in real DNS answers"},
 			&cli.BoolFlag{Name: "json", Usage: "with --tour: print the report as JSON"},
 			&cli.BoolFlag{Name: "plain", Usage: "lines instead of the live view"},
-			&cli.BoolFlag{Name: "any-port", Usage: "ports that are free now, instead of 5300, 8000, 8053 and 8082"},
+			&cli.BoolFlag{Name: "any-port", Usage: "ports that are free now, instead of 5300, 8000, 8053, 8080 and 8082"},
 			&cli.StringFlag{Name: "log", Usage: "write the nodes' logs to `FILE`"},
 		},
 		Action: func(c *cli.Context) error {

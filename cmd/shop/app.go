@@ -22,7 +22,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			"  shop serve\n" +
 			"  shop serve --roles web,cart --peer order=http://127.0.0.1:8001 --listen 127.0.0.1:8000 --db postgres://localhost/shop\n" +
 			"  shop load --target http://127.0.0.1:8000 --log acked.jsonl --for 30s\n" +
-			"  shop check --acked acked.jsonl",
+			"  shop check --acked acked.jsonl\n" +
+			"  shop traveler --dns 127.0.0.1:5300 --port 8000 --city frankfurt=198.51.100.0/26",
 		Writer: stdout, ErrWriter: stderr,
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
@@ -30,7 +31,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			}
 			return cli.ShowAppHelp(c)
 		},
-		Commands: []*cli.Command{serveCommand(), checkCommand(), loadCommand(), initCommand(), schemaCommand(), probeCommand()},
+		Commands: []*cli.Command{serveCommand(), checkCommand(), loadCommand(), initCommand(), schemaCommand(), probeCommand(), travelerCommand()},
 	})
 }
 

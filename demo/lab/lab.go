@@ -94,6 +94,10 @@ type Lab struct {
 	book  *bank.Book
 	bank  net.Listener
 	ready chan struct{}
+
+	traveler   *traveler.Traveler
+	travelerAt net.Listener
+	logger     *slog.Logger
 }
 
 // site joins what the templates need of one datacenter.
@@ -105,7 +109,7 @@ type site struct {
 
 // New lays out a lab in a temporary directory, which Run removes. The caller must call Run or Close.
 func New(ctx context.Context, o Options) (_ *Lab, err error) {
-	l := &Lab{ready: make(chan struct{})}
+	l := &Lab{ready: make(chan struct{}), logger: o.Logger}
 	if l.dir, err = os.MkdirTemp("", "meridian-demo-"); err != nil {
 		return nil, err
 	}
@@ -143,6 +147,12 @@ func New(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	for i, c := range demodb.Cities()[:len(sites)] {
 		l.Clients = append(l.Clients, Client{City: c.Name, Prefix: clientNetwork(c.V4), Home: sites[i].Name})
+	}
+	if l.traveler, err = traveler.New(l.Travel()); err != nil {
+		return nil, err
+	}
+	if err := l.listenTraveler(o.AnyPort); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
@@ -259,6 +269,7 @@ func (l *Lab) Run(ctx context.Context) error {
 	group.Go(func() error { return l.World.Run(ctx) })
 	group.Go(func() error { return bank.Serve(ctx, l.bank, l.book, nil) })
 	group.Go(func() error { return l.cutGossip(ctx) })
+	group.Go(func() error { return traveler.Serve(ctx, l.travelerAt, l.traveler, l.logger) })
 	for _, m := range l.Members {
 		group.Go(func() error {
 			// A site that is still being built would be a site that is down.
@@ -324,8 +335,10 @@ func (l *Lab) Close() error {
 	if l.shop != nil {
 		errs = append(errs, l.shop.Close())
 	}
-	if l.bank != nil {
-		l.bank.Close() // closed already where Run ran
+	for _, ln := range []net.Listener{l.bank, l.travelerAt} {
+		if ln != nil {
+			ln.Close() // closed already where Run ran
+		}
 	}
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }

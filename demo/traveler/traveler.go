@@ -1,9 +1,11 @@
-// Package traveler asks DNS servers as clients in other cities would, and keeps a ledger of every answer: a tour that
-// claims that nobody was ever left without an address has to have counted.
+// Package traveler is clients in other cities. [Ask] asks DNS servers as they would, and a [Ledger] counts every answer:
+// a tour that claims that nobody was ever left without an address has to have counted. [Traveler] is a browser's way
+// from a city to the shop: it resolves, connects to the address it was given, and says on every page how it came there.
 package traveler
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,8 +25,9 @@ const (
 type Reply struct {
 	Rcode string // "NOERROR", ...
 	Addrs []netip.Addr
-	TTL   uint32 // seconds, of the first address
+	TTL   uint32 // seconds, of the first address; without one, for how long that may be kept (RFC 2308, section 5)
 	Scope uint8  // ECS scope prefix-length
+	Node  string // the name that the server gives itself (RFC 5001); "" = none
 	Took  time.Duration
 	Tries int // 1 = answered at once
 }
@@ -32,6 +35,20 @@ type Reply struct {
 // Ask asks server for the addresses of name as a client in the network from would, by way of EDNS Client Subnet
 // (RFC 7871).
 func Ask(ctx context.Context, server netip.AddrPort, name string, qtype uint16, from netip.Prefix) (Reply, error) {
+	for try := 1; ; try++ {
+		reply, err := askOnce(ctx, server, name, qtype, from)
+		if err == nil {
+			reply.Tries = try
+			return reply, nil
+		}
+		if try == tries || ctx.Err() != nil {
+			return Reply{}, fmt.Errorf("%s for %s at %s: %d tries: %w", name, from, server, try, err)
+		}
+	}
+}
+
+// askOnce sends one query and waits for its answer for as long as patience lasts.
+func askOnce(ctx context.Context, server netip.AddrPort, name string, qtype uint16, from netip.Prefix) (Reply, error) {
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	query.SetEdns0(dns.DefaultMsgSize, false)
 	subnet := &dns.EDNS0_SUBNET{
@@ -40,21 +57,17 @@ func Ask(ctx context.Context, server netip.AddrPort, name string, qtype uint16, 
 	if from.Addr().Is6() {
 		subnet.Family = 2
 	}
-	query.IsEdns0().Option = append(query.IsEdns0().Option, subnet)
+	query.IsEdns0().Option = append(query.IsEdns0().Option, subnet, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
 	client := dns.Client{Net: "udp", Timeout: patience}
-	var reply Reply
-	var answer *dns.Msg
-	for err := error(nil); answer == nil; {
-		if reply.Tries == tries || ctx.Err() != nil {
-			return Reply{}, fmt.Errorf("%s for %s at %s: %d tries: %w", name, from, server, reply.Tries, err)
-		}
-		reply.Tries++
-		answer, reply.Took, err = client.ExchangeContext(ctx, query, server.String())
-		if err != nil {
-			answer = nil
-		}
+	answer, took, err := client.ExchangeContext(ctx, query, server.String())
+	if err != nil {
+		return Reply{}, err
 	}
-	reply.Rcode = dns.RcodeToString[answer.Rcode]
+	return read(answer, took), nil
+}
+
+func read(answer *dns.Msg, took time.Duration) Reply {
+	reply := Reply{Rcode: dns.RcodeToString[answer.Rcode], Took: took, Tries: 1}
 	for _, rr := range answer.Answer {
 		var ip net.IP
 		switch rr := rr.(type) {
@@ -72,14 +85,25 @@ func Ask(ctx context.Context, server netip.AddrPort, name string, qtype uint16, 
 			reply.Addrs = append(reply.Addrs, addr.Unmap())
 		}
 	}
+	for _, rr := range answer.Ns {
+		if soa, ok := rr.(*dns.SOA); ok && len(reply.Addrs) == 0 {
+			reply.TTL = min(soa.Hdr.Ttl, soa.Minttl)
+		}
+	}
 	if opt := answer.IsEdns0(); opt != nil {
 		for _, o := range opt.Option {
-			if s, ok := o.(*dns.EDNS0_SUBNET); ok {
-				reply.Scope = s.SourceScope
+			switch o := o.(type) {
+			case *dns.EDNS0_SUBNET:
+				reply.Scope = o.SourceScope
+			case *dns.EDNS0_NSID:
+				name, err := hex.DecodeString(o.Nsid)
+				if err == nil {
+					reply.Node = string(name)
+				}
 			}
 		}
 	}
-	return reply, nil
+	return reply
 }
 
 // Ledger counts what became of queries. The zero value is ready; it is safe for concurrent use.
