@@ -16,7 +16,8 @@ type State struct {
 	keys   []string // of held, sorted
 	held   map[string]held
 	parked map[string]Record
-	buried map[string]Version // evidence and applied records that Collect forgot
+	buried map[string]Version   // evidence and applied records that Collect forgot
+	over   map[string]time.Time // overrides past their horizon: since which Collect
 	digest Digest
 	clock  Clock
 }
@@ -142,7 +143,8 @@ func (s *State) Parked() []Record {
 // Collect forgets overrides past their horizon and the evidence and applied records of nodes that have been silent
 // for at least [GoneAfter], and returns the forgotten keys, sorted. silent says how long ago a node's evidence or
 // applied record last advanced, on the caller's monotonic clock. What a gone node said comes back only with a newer
-// version: the old one, still held elsewhere, does not.
+// version: the old one, still held elsewhere, does not. An override must have been past its horizon at every call for
+// GoneAfter: a wall clock that is far ahead for a while costs nothing that an operator did.
 func (s *State) Collect(now time.Time, silent func(node string) time.Duration) []string {
 	var gone []string
 	for _, key := range s.keys {
@@ -158,15 +160,33 @@ func (s *State) Collect(now time.Time, silent func(node string) time.Duration) [
 				s.buried = make(map[string]Version)
 			}
 			s.buried[key] = h.record.Version
-		} else if !pastHorizon(h.record, now) {
+		} else if !s.longOver(h.record, now) {
 			continue
 		}
 		s.digest.toggle(key, h.sum)
 		delete(s.held, key)
+		delete(s.over, key)
 		gone = append(gone, key)
 	}
 	s.keys = slices.DeleteFunc(s.keys, func(key string) bool { _, ok := s.held[key]; return !ok })
 	return gone
+}
+
+// longOver says whether a record has been past its horizon for [GoneAfter], and notes when that began.
+func (s *State) longOver(r Record, now time.Time) bool {
+	if !pastHorizon(r, now) {
+		delete(s.over, r.Key)
+		return false
+	}
+	since, noted := s.over[r.Key]
+	if !noted {
+		if s.over == nil {
+			s.over = make(map[string]time.Time)
+		}
+		s.over[r.Key] = now
+		return false
+	}
+	return now.Sub(since) >= GoneAfter
 }
 
 // NextVersion returns a version for an override made here at wall, later than that of every override merged so far.

@@ -277,7 +277,14 @@ func TestCollect(t *testing.T) {
 	if got, want := s.Collect(end, silent), []string{"evidence/gone"}; !slices.Equal(got, want) {
 		t.Errorf("at the horizon: got %q, want %q", got, want)
 	}
-	if got, want := s.Collect(end.Add(time.Millisecond), silent), []string{expiring.Key}; !slices.Equal(got, want) {
+	// A clock that is ahead for a while, then right, then past the horizon for good.
+	over := end.Add(time.Millisecond)
+	for _, now := range []time.Time{over, after(0), over, over.Add(GoneAfter - 1)} {
+		if got := s.Collect(now, silent); len(got) != 0 {
+			t.Errorf("at %v: forgot %q", now, got)
+		}
+	}
+	if got, want := s.Collect(over.Add(GoneAfter), silent), []string{expiring.Key}; !slices.Equal(got, want) {
 		t.Errorf("past the horizon: got %q, want %q", got, want)
 	}
 
