@@ -71,6 +71,7 @@ var layers = map[string][]string{
 	"bench":                {},
 	"ci":                   {},
 	"test/crdbgrammar":     {"demo"},
+	"test/interop":         {},
 }
 
 // libraryRules keep an outside library's types where they belong.

@@ -2,8 +2,9 @@
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, and the shop's SQL against CockroachDB's grammar.
 // With a C compiler the tests run under the race detector. On a Debian-like machine where it may install packages, it
-// installs what the tests can use (a C compiler, dig, keepalived, haproxy, dnsdist, PostgreSQL) and is missing; elsewhere tests
-// that want one of them say that they were skipped, and so does the end of the output.
+// installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived, haproxy,
+// dnsdist, PostgreSQL) and is missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
+// end of the output.
 package main
 
 import (
@@ -33,7 +34,12 @@ func main() {
 // find it.
 var aptPackages = []struct{ program, pkg, glob, without string }{
 	{program: "gcc", pkg: "gcc libc6-dev", without: "NO RACE DETECTOR: it needs a C compiler"},
-	{program: "dig", pkg: "bind9-dnsutils", without: "NOT COMPARED WITH dig"},
+	{program: "dig", pkg: "bind9-dnsutils", without: "NOT ASKED BY dig"},
+	{program: "delv", pkg: "bind9-dnsutils", without: "NOT ASKED BY delv"},
+	{program: "kdig", pkg: "knot-dnsutils", without: "NOT ASKED BY kdig"},
+	{program: "drill", pkg: "ldnsutils", without: "NOT ASKED BY drill"},
+	{program: "unbound", pkg: "unbound", glob: "/usr/sbin/unbound", without: "NO unbound RESOLVED FROM MERIDIAN"},
+	{program: "named", pkg: "bind9", glob: "/usr/sbin/named", without: "NO named RESOLVED FROM MERIDIAN"},
 	{program: "keepalived", pkg: "keepalived", without: "DIRECTORS NOT CHECKED BY keepalived"},
 	{program: "haproxy", pkg: "haproxy", without: "DIRECTORS NOT CHECKED BY haproxy, DNS NOT TRIED BEHIND IT"},
 	{program: "dnsdist", pkg: "dnsdist", without: "DNS NOT TRIED BEHIND dnsdist"},
@@ -146,9 +152,29 @@ func install(ctx context.Context, out io.Writer) {
 		return
 	}
 	args := append([]string{"-qq", "-y", "--no-install-recommends", "install"}, missing...)
-	if err := command(ctx, io.Discard, "apt-get", args...); err != nil {
+	err = withoutDaemons("/usr/sbin/policy-rc.d", func() error { return command(ctx, io.Discard, "apt-get", args...) })
+	if err != nil {
 		fmt.Fprintf(out, "== apt-get install: %v: going on without\n", err)
 	}
+}
+
+// withoutDaemons installs packages and leaves their services stopped: the tests start what they need on ports of
+// their own, and nobody asked for a resolver on port 53. policy is the file that Debian asks; one that is there
+// already stays.
+func withoutDaemons(policy string, install func() error) error {
+	f, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return install()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("#!/bin/sh\nexit 101\n") // action forbidden
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = install()
+	}
+	return errors.Join(err, os.Remove(policy))
 }
 
 func gofmt(ctx context.Context) error {
