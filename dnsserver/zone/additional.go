@@ -41,7 +41,7 @@ func negativeSOA(soa *dns.SOA) *dns.SOA {
 
 // additional collects the addresses of the hosts that an RRset of n names. In-domain glue stands first, glue of it
 // is that many records: a referral without all of those must be marked as truncated (RFC 9471 section 3.1). Sibling
-// glue and addresses in the zone follow.
+// glue and addresses in the zone follow. A service binding's target adds its own bindings (RFC 9460 section 4.1).
 func (b *builder) additional(n *node, rrs []dns.RR) (extra []dns.RR, glue int) {
 	var seen, later []string
 	for _, rr := range rrs {
@@ -56,8 +56,12 @@ func (b *builder) additional(n *node, rrs []dns.RR) (extra []dns.RR, glue int) {
 		}
 	}
 	glue = len(extra)
+	rtype := rrs[0].Header().Rrtype
 	for _, host := range later {
-		extra = b.addresses(extra, host, rrs[0].Header().Rrtype == dns.TypeNS)
+		extra = b.addresses(extra, host, rtype == dns.TypeNS)
+		if (rtype == dns.TypeSVCB || rtype == dns.TypeHTTPS) && host != n.name {
+			extra = b.bindings(extra, host, rtype)
+		}
 	}
 	return slices.Clip(extra), glue
 }
@@ -97,4 +101,13 @@ func (b *builder) addresses(to []dns.RR, host string, glue bool) []dns.RR {
 		return to
 	}
 	return append(append(to, n.set(dns.TypeA)...), n.set(dns.TypeAAAA)...)
+}
+
+// bindings appends the service bindings of a host.
+func (b *builder) bindings(to []dns.RR, host string, rtype uint16) []dns.RR {
+	n := b.nodes[host]
+	if n == nil || n.opt().shade != nil {
+		return to
+	}
+	return append(to, n.set(rtype)...)
 }

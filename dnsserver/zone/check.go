@@ -159,6 +159,10 @@ func (b *builder) checkTargets() {
 					b.checkHost(rr, rr.Target)
 				case *dns.CNAME:
 					b.checkCNAME(n, rr)
+				case *dns.SVCB:
+					b.checkHints(n, rr, rr)
+				case *dns.HTTPS:
+					b.checkHints(n, rr, &rr.SVCB)
 				}
 			}
 		}
@@ -192,6 +196,33 @@ const (
 	isAlias   = "is an alias"
 	noAddress = "has no address"
 )
+
+// checkHints wants no fixed addresses for a target whose addresses a policy decides: clients may connect to hints
+// before they ask (RFC 9460 section 7.3), and no verdict would move them.
+func (b *builder) checkHints(n *node, at dns.RR, rr *dns.SVCB) {
+	target := canonical(rr.Target)
+	if target == "." {
+		target = n.name // also of a wildcard: it stands for every name that it matches
+	}
+	if !below(target, b.origin) {
+		return
+	}
+	for _, param := range rr.Value {
+		var qtype uint16
+		switch param.(type) {
+		case *dns.SVCBIPv4Hint:
+			qtype = dns.TypeA
+		case *dns.SVCBIPv6Hint:
+			qtype = dns.TypeAAAA
+		default:
+			continue
+		}
+		if r := b.Lookup(target, qtype); r.Kind == Steered {
+			b.fault(at, "%s beside steering of %s by service %q: want no hints, clients ask for the addresses (RFC 9460 section 7.3)",
+				param.Key(), target, r.Service)
+		}
+	}
+}
 
 // hostProblem says what is wrong with a host, if it is in the zone; by is the delegation that hides it.
 func (b *builder) hostProblem(host string) (problem string, by *node) {

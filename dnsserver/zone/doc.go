@@ -19,8 +19,8 @@
 //
 // Load refuses what BIND and Knot refuse, and what can only be a mistake: no SOA or several, no NS, data out of zone,
 // a CNAME beside other data, data below a DNAME, a name server in the zone that is an alias or has no address,
-// missing in-domain glue, anything static that would answer for a steered name. NS and DNAME at a wildcard are
-// refused as well: RFC 4592 sections 4.2 and 4.4 leave them without meaning.
+// missing in-domain glue, anything static that would answer for a steered name, address hints for one included. NS and
+// DNAME at a wildcard are refused as well: RFC 4592 sections 4.2 and 4.4 leave them without meaning.
 //
 // As with Knot and NSD, data that a delegation hides is kept and never answered; it and other oddities show in
 // [Zone.Warnings]. DNSSEC records in a master file are ordinary data: they are answered when asked for by type, and
