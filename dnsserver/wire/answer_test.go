@@ -80,6 +80,7 @@ func TestAnswers(t *testing.T) {
 		{"MAILA", "shop.example. MAILA", []string{"NOTIMP rd"}},
 		{"OPT is no question", "shop.example. OPT", []string{"FORMERR rd"}},
 		{"TSIG is no question", "shop.example. TSIG", []string{"FORMERR rd"}},
+		{"NXNAME is no question (RFC 9824 section 3.4)", "shop.example. NXNAME", []string{"FORMERR rd"}},
 		{"class HESIOD", "static.shop.example. A HS", []string{"REFUSED rd"}},
 		{"class ANY", "static.shop.example. A ANY", []string{"REFUSED rd"}},
 		{"class CHAOS", "static.shop.example. TXT CH", []string{"REFUSED rd"}},

@@ -262,7 +262,9 @@ func randomZone(rng *rand.Rand, origin string) world {
 			}
 		case 7:
 			add(owner, "SRV 1 2 3 %s", host())
-			add(owner, "HTTPS 1 %s alpn=h2", []string{".", host()}[rng.IntN(2)])
+			for range 1 + rng.IntN(2) {
+				add(owner, "%s %d %s", []string{"HTTPS", "SVCB"}[rng.IntN(2)], rng.IntN(3), []string{".", host()}[rng.IntN(2)])
+			}
 		case 8:
 			for i := range rng.IntN(40) {
 				add(owner, "AAAA 2001:db8::%x", i)
@@ -330,7 +332,7 @@ func randomQuery(rng *rand.Rand, worlds []world, client netip.Addr) []byte {
 
 var queryTypes = []uint16{
 	dns.TypeA, dns.TypeA, dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeMX, dns.TypeNS,
-	dns.TypeSOA, dns.TypeTXT, dns.TypeSRV, dns.TypeHTTPS, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypePTR,
+	dns.TypeSOA, dns.TypeTXT, dns.TypeSRV, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypePTR,
 	dns.TypeANY, dns.TypeAXFR, dns.TypeMAILB, dns.TypeOPT, 0, 65280,
 }
 

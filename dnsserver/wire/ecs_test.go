@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -124,4 +126,74 @@ func TestResolverDecides(t *testing.T) {
 			t.Errorf("%s: meta is %+v", tt.from, meta)
 		}
 	}
+}
+
+// FuzzSubnet holds any option's octets against RFC 7871 section 6 as a prefix says it, and the answer's option against
+// the query's.
+func FuzzSubnet(f *testing.F) {
+	for _, data := range [][]byte{
+		{}, {0, 1, 24, 0, 198, 51, 100}, {0, 1, 23, 0, 192, 0, 3}, {0, 0, 0, 0}, {0, 1, 0, 0}, {0, 1, 24, 24, 198, 51, 100},
+		{0, 2, 48, 0, 0x20, 1, 0x0d, 0xb8, 0, 7}, {0, 2, 120, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100}, {0, 3, 0, 0},
+	} {
+		f.Add(data)
+	}
+	snap, r, out := newSnapshot(f), newResponder(f, Options{}), make([]byte, MaxSize)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1000 {
+			return // does not fit the query
+		}
+		answer, meta := r.Respond(snap, newQuery(t, "www.shop.example. A", withRawECS(data...)), resolver, TCP, 0, out)
+		m := new(dns.Msg)
+		if err := m.Unpack(answer); err != nil {
+			t.Fatalf("%v in %x", err, answer)
+		}
+		prefix, ok := prefixOf(data)
+		if want := map[bool]int{true: dns.RcodeSuccess, false: dns.RcodeFormatError}[ok]; m.Rcode != want {
+			t.Fatalf("%x: %s, want %s", data, dns.RcodeToString[m.Rcode], dns.RcodeToString[want])
+		}
+		if !ok {
+			return
+		}
+		back := m.IsEdns0().Option[0].(*dns.EDNS0_SUBNET)
+		if back.Family != binary.BigEndian.Uint16(data) || back.SourceNetmask != data[2] {
+			t.Errorf("%x: option %v came back", data, back)
+		}
+		address := euV4
+		if !prefix.IsValid() || prefix.Bits() == 0 || !office(prefix.Addr()) {
+			address = usV4
+		}
+		if got := m.Answer[0].(*dns.A).A.String(); got != address {
+			t.Errorf("%v: answered with %s, want %s", prefix, got, address)
+		}
+		if meta.ECS != (prefix.IsValid() && prefix.Bits() > 0) {
+			t.Errorf("%v: decided by the subnet: %v", prefix, meta.ECS)
+		}
+		if !meta.ECS && back.SourceScope != 0 {
+			t.Errorf("%v: scope %d of an answer that was not decided by it", prefix, back.SourceScope)
+		}
+	})
+}
+
+// prefixOf reads an option of a query as a prefix; one without a family is well formed and none.
+func prefixOf(data []byte) (p netip.Prefix, ok bool) {
+	if len(data) < 4 || data[3] != 0 {
+		return p, false
+	}
+	length := map[uint16]int{familyV4: 4, familyV6: 16}[binary.BigEndian.Uint16(data)]
+	if length == 0 {
+		return p, bytes.Equal(data, []byte{0, 0, 0, 0})
+	}
+	octets := data[4:]
+	if bits := int(data[2]); bits > length*8 || len(octets) != (bits+7)/8 {
+		return p, false
+	}
+	addr, _ := netip.AddrFromSlice(append(bytes.Clone(octets), make([]byte, length-len(octets))...))
+	p = netip.PrefixFrom(addr, int(data[2]))
+	return p, p == p.Masked()
+}
+
+// office tells whether a service that goes by the office answers an address as one of its own.
+func office(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return netip.MustParsePrefix(officeV4).Contains(addr) || netip.MustParsePrefix(officeV6).Contains(addr)
 }

@@ -262,6 +262,44 @@ func TestLookupLikeOracle(t *testing.T) {
 	}
 }
 
+// TestNothingBelowNXDomain: what does not exist has nothing below it, and what has something below it exists (RFC 8020
+// section 2), whatever the type.
+func TestNothingBelowNXDomain(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	denied := 0
+	for range 300 {
+		o := randomZone(rng)
+		if slices.ContainsFunc(slices.Collect(maps.Keys(o.steer)), func(name string) bool { return hidden(o, name) }) {
+			continue
+		}
+		z, err := load(Source{Origin: o.origin, File: "random", Steer: o.steer}, strings.NewReader(o.text()), nil)
+		if err != nil {
+			t.Fatalf("seed %d: %v\n%s%v", seed, err, o.text(), o.steer)
+		}
+		for range 100 {
+			qname := randomName(rng, o.origin, 4)
+			if qname == o.origin {
+				continue
+			}
+			up := z.Lookup(parent(qname), dns.TypeTXT)
+			if up.Kind != NXDomain || len(up.Answer) > 0 { // behind a chain it is another name that does not exist
+				continue
+			}
+			denied++
+			for _, qtype := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeNS, dns.TypeDS} {
+				if r := z.Lookup(qname, qtype); r.Kind != NXDomain || len(r.Answer) > 0 {
+					t.Fatalf("seed %d: %s does not exist, %s is\n%s%s%v", seed, parent(qname), qname, show(r), o.text(), o.steer)
+				}
+			}
+		}
+	}
+	if denied < 500 {
+		t.Errorf("only %d names that do not exist: the zones prove little", denied)
+	}
+}
+
 // hidden tells whether a delegation or DNAME that came later stands at or above a steered name.
 func hidden(o *oracle, name string) bool {
 	for up := name; up != o.origin; up = parent(up) {
