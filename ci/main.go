@@ -2,9 +2,9 @@
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, and the shop's SQL against CockroachDB's grammar.
 // With a C compiler the tests run under the race detector. On a Debian-like machine where it may install packages, it
-// installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived, haproxy,
-// dnsdist, PostgreSQL) and is missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
-// end of the output.
+// installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, PostgreSQL) and
+// is missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does
+// the end of the output.
 package main
 
 import (
