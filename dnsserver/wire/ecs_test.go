@@ -142,7 +142,7 @@ func FuzzSubnet(f *testing.F) {
 		if len(data) > 1000 {
 			return // does not fit the query
 		}
-		answer, meta := r.Respond(snap, newQuery(t, "www.shop.example. A", withRawECS(data...)), resolver, TCP, 0, out)
+		answer, meta := r.Respond(snap, nil, newQuery(t, "www.shop.example. A", withRawECS(data...)), resolver, TCP, 0, out)
 		m := new(dns.Msg)
 		if err := m.Unpack(answer); err != nil {
 			t.Fatalf("%v in %x", err, answer)

@@ -112,7 +112,7 @@ func tell(t *testing.T, story *txtar.Archive, snap *Snapshot) *txtar.Archive {
 func say(t *testing.T, r *Responder, snap *Snapshot, question string) string {
 	t.Helper()
 	req, tr := storyQuery(t, question)
-	answer, _ := r.Respond(snap, req, resolver, tr, 0, make([]byte, MaxSize))
+	answer, _ := r.Respond(snap, testCookies, req, resolver, tr, 0, make([]byte, MaxSize))
 	if answer == nil {
 		return "silence\n"
 	}

@@ -256,6 +256,20 @@ func TestHowResolversAsk(t *testing.T) {
 	}
 }
 
+// A resolver that speaks of cookies learns one, though the server insists, and comes back with it.
+func TestResolverCookies(t *testing.T) {
+	w := newWorld(t)
+	addr := startNamed(t, w)
+	for _, name := range []string{"static.shop.example.", "mail.shop.example.", "x.wild.shop.example."} {
+		if m := resolve(t, addr, question(name, dns.TypeA)); len(m.Answer) != 1 {
+			t.Errorf("%s: got %v", name, m)
+		}
+	}
+	if c := w.shop.Stats().UDP.Cookies; c.Client == 0 || c.Valid < 3 || c.Invalid > 0 {
+		t.Errorf("got %+v, want a client cookie or more, then valid ones only", c)
+	}
+}
+
 // A resolver that forwards client subnets caches each answer for the network that its scope names.
 func TestResolverSubnets(t *testing.T) {
 	w := newWorld(t)

@@ -34,6 +34,7 @@ var (
 // world is a name space of three servers, each with a zone: the root, shop.example and sub.shop.example.
 type world struct {
 	port uint16
+	shop *dnsserver.Server
 	seen map[netip.Addr]*tap
 }
 
@@ -60,6 +61,7 @@ func newWorld(t *testing.T) *world {
 		s, err := dnsserver.New(dnsserver.Options{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
 			Answers: wire.Options{NSID: "fra-1", Version: "meridian"},
+			Cookies: dnsserver.CookieOptions{Require: true},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -75,6 +77,9 @@ func newWorld(t *testing.T) *world {
 			}
 		})
 		<-s.Ready()
+		if addr == shopAddr {
+			w.shop = s
+		}
 		w.seen[addr] = newTap(t, netip.AddrPortFrom(addr, w.port), s.Addrs()[0])
 	}
 	return w
