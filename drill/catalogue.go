@@ -57,6 +57,13 @@ func Catalogue() []Scenario {
 			Steps: at(Lose), Lasts: outage, Expect: Pulled, Limits: hard, Wait: untilRestore,
 		},
 		{
+			ID: "region-loss", Title: "a whole region dies: site, traffic manager and databases",
+			What:  "The other regions take its clients, its database's leader is elected elsewhere, and no order that a customer was told of is lost.",
+			Steps: []Step{{Break: []Break{{Kind: Lose, Site: Target}, {Kind: KillData, Site: Target}, {Kind: KillNode, Site: Target}}}},
+			// Long enough for the databases to elect another leader.
+			Lasts: Paced{120 * sec, 45 * sec}, Expect: Pulled, Limits: hard, Wait: Paced{300 * sec, 60 * sec},
+		},
+		{
 			ID: "director-crash", Title: "the director that holds a site's VIP dies",
 			What:  "The other director takes the VIP before anybody pulls the site.",
 			Steps: at(KillDirector), Lasts: outage, Expect: Kept, Limits: still, Wait: untilRestore,

@@ -16,6 +16,9 @@ func (m *Metrics) detection(t *Timeline) {
 	timed := 0 // nodes whose decision shows
 	for i := range t.Nodes {
 		n := &t.Nodes[i]
+		if n.Dead {
+			continue // it was not there to decide
+		}
 		if len(n.Levels) == 0 {
 			at, shows := t.left(n.Name)
 			if shows {

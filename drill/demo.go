@@ -47,9 +47,9 @@ type Demo struct {
 }
 
 // DemoKinds are the faults that cmd/demo can make, FillDisk only where it may mount. A process cannot pause one of its
-// nodes or give it a clock of its own.
+// nodes or give it a clock of its own, and all its sites share one database.
 func DemoKinds() []Kind {
-	return slices.DeleteFunc(Kinds(), func(k Kind) bool { return k == PauseNode || k == SkewClock })
+	return slices.DeleteFunc(Kinds(), func(k Kind) bool { return k == PauseNode || k == SkewClock || k == KillData })
 }
 
 // DialDemo asks the fault control at an address what it is.

@@ -25,12 +25,14 @@ const (
 	PauseNode    Kind = "pause-node"    // the nodes of the site stand still, and go on later as if nothing were
 	SkewClock    Kind = "skew-clock"    // the wall clocks of the site's nodes are Delay ahead
 	FillDisk     Kind = "fill-disk"     // the nodes of the site can store nothing
+	KillData     Kind = "kill-data"     // the databases of the site die, and what elects their leader
 )
 
 // Kinds returns every kind, in the order of this documentation.
 func Kinds() []Kind {
 	return []Kind{
 		Lose, KillDirector, Slow, Lossy, Errors, CutPath, CutGossip, KillNode, SwapKey, BadConfig, PauseNode, SkewClock, FillDisk,
+		KillData,
 	}
 }
 
@@ -82,6 +84,8 @@ func (f Fault) String() string {
 		return fmt.Sprintf("%s: its clock is %v ahead", f.Site, f.Delay)
 	case FillDisk:
 		return f.Site + ": its traffic manager's disk is full"
+	case KillData:
+		return f.Site + ": its databases are dead"
 	}
 	return f.Site + ": " + string(f.Kind)
 }

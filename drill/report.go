@@ -33,6 +33,7 @@ type Report struct {
 	Checks      []Check  `json:"checks"`
 	Facts       Facts    `json:"facts"`
 	Metrics     Metrics  `json:"metrics"`
+	Orders      *Orders  `json:"orders,omitempty"` // nil without a witness
 	Assumptions []string `json:"assumptions"`
 	Timeline    Timeline `json:"timeline"`
 	Told        []Told   `json:"told"` // events of the nodes

@@ -34,6 +34,8 @@ type Options struct {
 	Force    bool   // although interlocks do not hold; wants Why
 	Why      string // reason of a forced drill
 	Who      string // on whose behalf; "" = unknown
+	// Witness orders while the drill lasts, and looks afterwards whether every order is there; nil = nobody does.
+	Witness *Witness
 	// Progress is called with a line for people, from one goroutine; nil = nobody.
 	Progress func(line string)
 	// Planned is called with the plan before anything is broken; nil = nobody. An error stops the drill.
@@ -83,6 +85,8 @@ type run struct {
 	status  *control.Status
 	watcher *watcher
 
+	taking   *testimony  // nil without a witness, and when it has concluded
+	orders   *Orders     // what it said
 	made     []Injection // not healed yet
 	span     []int       // their places in the timeline
 	zero     time.Time   // of the first step
@@ -95,6 +99,17 @@ type run struct {
 var errAborted = errors.New("aborted")
 
 func (r *run) play(ctx context.Context) (report *Report, err error) {
+	if r.Witness != nil {
+		r.say("waiting for the first order")
+		if r.taking, err = r.Witness.testify(ctx, r.watcher.start); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if r.taking != nil {
+				err = errors.Join(err, r.taking.leave())
+			}
+		}()
+	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	var watchErr error
@@ -116,6 +131,11 @@ func (r *run) play(ctx context.Context) (report *Report, err error) {
 	}
 	stop()
 	watch.Wait()
+	if r.taking != nil {
+		r.say("looking at every order")
+		line, _, _ := r.watcher.snapshot()
+		r.orders, r.taking = r.taking.conclude(ctx, line.Broken), nil
+	}
 	return r.report(), errors.Join(healErr, watchErr)
 }
 
@@ -166,7 +186,7 @@ func (r *run) wait(ctx context.Context, until time.Time) error {
 		case <-timer.C:
 			return nil
 		case <-glance.C:
-			r.say("%s", r.watcher.glance())
+			r.glance()
 		case <-r.watcher.breached:
 			_, _, r.facts.Aborted = r.watcher.snapshot()
 			r.say("ABORTED: %s", r.facts.Aborted)
@@ -183,6 +203,15 @@ func (r *run) say(format string, args ...any) {
 		clock = fmt.Sprintf("%+8.1fs", time.Since(r.zero).Seconds())
 	}
 	r.Progress(clock + "  " + fmt.Sprintf(format, args...))
+}
+
+// glance tells what is answered now.
+func (r *run) glance() {
+	if r.taking != nil {
+		r.say("%s; %s", r.watcher.glance(), r.taking.glance())
+		return
+	}
+	r.say("%s", r.watcher.glance())
 }
 
 // breakAll injects the faults of a step.
@@ -281,7 +310,7 @@ func (r *run) settle(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-glance.C:
-			r.say("%s", r.watcher.glance())
+			r.glance()
 		case <-ctx.Done():
 			r.facts.Aborted = "interrupted"
 			r.end()
@@ -304,12 +333,15 @@ func (r *run) report() *Report {
 	r.facts.Targets, r.facts.Forced, r.facts.Operated = len(r.plan.Breaks), r.Force, r.operated
 	report := &Report{
 		Format: Format, Plan: *r.plan, What: r.Scenario.What, Expect: r.Scenario.Expect, Who: r.Who, Facts: r.facts,
-		Metrics: Measure(&line, DefaultMix()), Timeline: line, Told: told, Assumptions: assumptions(line),
+		Metrics: Measure(&line, DefaultMix()), Orders: r.orders, Timeline: line, Told: told, Assumptions: assumptions(line),
 	}
 	if r.Force {
 		report.Forced = r.Why
 	}
 	report.Checks = Judge(r.Scenario, r.Pace, report.Metrics, r.facts)
+	if r.orders != nil {
+		report.Checks = append(report.Checks, JudgeOrders(r.orders)...)
+	}
 	report.Outcome = Passed
 	if slices.ContainsFunc(report.Checks, func(c Check) bool { return !c.Passed }) {
 		report.Outcome = Failed

@@ -77,10 +77,26 @@ func (r *Report) Figures() []Figure {
 			list = append(list, Figure{"peak load of " + l.Site, fmt.Sprintf("%.0f %% of capacity", l.Load*100)})
 		}
 	}
+	if o := r.Orders; o != nil {
+		list = append(list, o.figures()...)
+	}
 	return append(list,
 		Figure{"asked", m.Count.String()},
 		Figure{"rounds a second at the slowest node", fmt.Sprintf("%.1f with %d networks", m.Rate, len(r.Timeline.Clients))},
 	)
+}
+
+// figures lists what became of the orders.
+func (o *Orders) figures() []Figure {
+	if o.Fault != "" {
+		return []Figure{{"orders", fmt.Sprintf("%d acknowledged, not looked at: %s", o.Acked, o.Fault)}}
+	}
+	return []Figure{
+		{"orders acknowledged", fmt.Sprintf("%d, of %d in the shop", o.Acked, o.Verdicts.Orders)},
+		{"lost, duplicate, oversold, stuck", fmt.Sprintf("%d, %d, %d, %d", o.Lost, o.Duplicate, o.Oversold, o.Stuck)},
+		{"first order after the loss", seconds(o.First)},
+		{"longest time without an order, longest wait", seconds(o.Gap) + ", " + seconds(o.Slowest)},
+	}
 }
 
 func of(list []NodeTime, node string) string {

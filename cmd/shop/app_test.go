@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -102,6 +103,23 @@ func TestServeLoadCheck(t *testing.T) {
 	}
 	if err := json.Unmarshal(stdoutJSON.Bytes(), &report); err != nil || report.Lost != 1 || len(report.Checks) != 11 {
 		t.Errorf("JSON: %v, %+v", err, report)
+	}
+	// Orders that somebody else keeps: told on the standard output, and read from the standard input.
+	var told, result bytes.Buffer
+	if c := run(t.Context(), []string{"shop", "load", "--target", target, "--log", "-", "--orders", "5", "--rate", "100"}, &told, &result); c != 0 {
+		t.Errorf("load --log -: exit code %d: %s", c, result.String())
+	}
+	if n := strings.Count(told.String(), `"took_ms":`); n != 5 || !strings.Contains(result.String(), "5 acknowledged") {
+		t.Errorf("load --log - tells %d orders with their time: want 5\n%s%s", n, told.String(), result.String())
+	}
+	for lost, acked := range map[int]string{0: told.String(), 1: told.String() + `{"id":"eu-west-gone","key":"","total_minor":1}` + "\n"} {
+		var out bytes.Buffer
+		app := newApp(&out, io.Discard)
+		app.Reader = strings.NewReader(acked)
+		err := app.RunContext(t.Context(), []string{"shop", "check", "--db", db, "--bank", bank, "--acked", "-", "--json", "--settle", "20s"})
+		if (err != nil) != (lost > 0) || !strings.Contains(out.String(), fmt.Sprintf(`"lost": %d`, lost)) {
+			t.Errorf("check --acked -: %v, want %d lost\n%s", err, lost, out.String())
+		}
 	}
 	cancel()
 	if c := <-code; c != 0 {

@@ -21,7 +21,7 @@ func checkCommand() *cli.Command {
 		Flags: []cli.Flag{
 			databaseFlag(),
 			&cli.StringFlag{Name: "bank", EnvVars: []string{"SHOP_BANK"}, Value: "127.0.0.1:8090", Usage: "`ADDRESS` of the bank; empty = do not compare with its book"},
-			&cli.StringSliceFlag{Name: "acked", Usage: "`FILE` of acknowledged orders, written by shop load; may be repeated"},
+			&cli.StringSliceFlag{Name: "acked", Usage: "`FILE` of acknowledged orders, written by shop load; - = standard input; may be repeated"},
 			&cli.DurationFlag{Name: "late", Value: time.Minute, Usage: "how long something may wait before it is stuck"},
 			&cli.DurationFlag{Name: "settle", Usage: "wait at most this long for what is on its way"},
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
@@ -39,7 +39,13 @@ func check(c *cli.Context) error {
 		o.Late = -1
 	}
 	for _, path := range c.StringSlice("acked") {
-		acked, err := load.ReadAckLog(path)
+		var acked []invariant.Ack
+		var err error
+		if path == "-" {
+			acked, err = load.ReadAcks(c.App.Reader)
+		} else {
+			acked, err = load.ReadAckLog(path)
+		}
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func loadCommand() *cli.Command {
 		Usage: "be the customers, and remember every order that was acknowledged",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "target", EnvVars: []string{"SHOP_TARGETS"}, Usage: "`URL` of a region's shop; repeat it for the regions to fail over to", Value: cli.NewStringSlice("http://127.0.0.1:8000")},
-			&cli.StringFlag{Name: "log", EnvVars: []string{"SHOP_ACKED"}, Value: "acked.jsonl", Usage: "`FILE` of acknowledged orders; appended to"},
+			&cli.StringFlag{Name: "log", EnvVars: []string{"SHOP_ACKED"}, Value: "acked.jsonl", Usage: "`FILE` of acknowledged orders; appended to; - = tell each on the standard output, and the result on the error stream"},
 			&cli.Float64Flag{Name: "rate", Value: 20, Usage: "orders per second; 0.01..10000"},
 			&cli.DurationFlag{Name: "for", Usage: "how long; default until SIGTERM"},
 			&cli.IntFlag{Name: "orders", Usage: "how many; default no limit"},
@@ -41,12 +41,17 @@ func buy(c *cli.Context) error {
 		}
 		o.Targets = append(o.Targets, u)
 	}
-	log, err := load.OpenAckLog(c.String("log"))
-	if err != nil {
-		return err
+	out := c.App.Writer
+	if path := c.String("log"); path == "-" {
+		o.Log, out = load.TellAcks(out), c.App.ErrWriter
+	} else {
+		log, err := load.OpenAckLog(path)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		o.Log = log
 	}
-	defer log.Close()
-	o.Log = log
 	ctx := c.Context
 	if d := c.Duration("for"); d > 0 {
 		var cancel context.CancelFunc
@@ -59,8 +64,8 @@ func buy(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return cmdline.WriteJSON(c.App.Writer, result)
+		return cmdline.WriteJSON(out, result)
 	}
-	fmt.Fprintf(c.App.Writer, "%v in %v\n", result, time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(out, "%v in %v\n", result, time.Since(start).Round(time.Millisecond))
 	return nil
 }

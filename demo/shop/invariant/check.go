@@ -26,6 +26,8 @@ type Ack struct {
 	ID    string     `json:"id"`
 	Key   string     `json:"key"` // "" = unknown
 	Total shop.Money `json:"total_minor"`
+	// Took is how long the client waited since its first attempt, in milliseconds; no invariant looks at it.
+	Took int64 `json:"took_ms,omitempty"`
 }
 
 // Options of a check.

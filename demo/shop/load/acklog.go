@@ -14,11 +14,15 @@ import (
 	"github.com/meridian-gtm/meridian/demo/shop/invariant"
 )
 
-// AckLog is a file of acknowledged orders, one JSON object a line. It is safe for concurrent use.
+// AckLog keeps acknowledged orders, one JSON object a line. It is safe for concurrent use.
 type AckLog struct {
 	mu   sync.Mutex
-	file *os.File
+	out  io.Writer
+	file *os.File // out, if that is a file to keep
 }
+
+// TellAcks returns a log that keeps nothing: whoever reads out keeps the orders.
+func TellAcks(out io.Writer) *AckLog { return &AckLog{out: out} }
 
 // OpenAckLog opens or creates the log at path, to append to it. A line that a crash left half written is cut off.
 func OpenAckLog(path string) (*AckLog, error) {
@@ -36,10 +40,10 @@ func OpenAckLog(path string) (*AckLog, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ack log %s: %w", path, err), f.Close())
 	}
-	return &AckLog{file: f}, nil
+	return &AckLog{out: f, file: f}, nil
 }
 
-// Add appends an order. It is on the disk when Add returns nil.
+// Add appends an order. If the log is a file, it is on the disk when Add returns nil.
 func (l *AckLog) Add(a invariant.Ack) error {
 	line, err := json.Marshal(a)
 	if err != nil {
@@ -47,8 +51,11 @@ func (l *AckLog) Add(a invariant.Ack) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.file.Write(append(line, '\n')); err != nil {
+	if _, err := l.out.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("ack log: %w", err)
+	}
+	if l.file == nil {
+		return nil
 	}
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("ack log: %w", err)
@@ -56,10 +63,13 @@ func (l *AckLog) Add(a invariant.Ack) error {
 	return nil
 }
 
-// Close closes the file.
+// Close closes the file, if there is one.
 func (l *AckLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
 	return l.file.Close()
 }
 
@@ -70,9 +80,18 @@ func ReadAckLog(path string) ([]invariant.Ack, error) {
 		return nil, fmt.Errorf("ack log: %w", err)
 	}
 	defer f.Close()
-	all, _, err := readAcks(f)
+	all, err := ReadAcks(f)
 	if err != nil {
-		return nil, fmt.Errorf("ack log %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
+}
+
+// ReadAcks reads a log up to its last whole line.
+func ReadAcks(r io.Reader) ([]invariant.Ack, error) {
+	all, _, err := readAcks(r)
+	if err != nil {
+		return nil, fmt.Errorf("ack log: %w", err)
 	}
 	return all, nil
 }

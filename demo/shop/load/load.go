@@ -210,7 +210,7 @@ func (c *customers) order(ctx context.Context, n int, body []byte) {
 			if err := json.Unmarshal(answer, &o); err != nil || o.ID == "" {
 				break // an answer cut short is no answer
 			}
-			c.acknowledge(invariant.Ack{ID: o.ID, Key: key, Total: o.Total}, status == http.StatusOK, start)
+			c.acknowledge(invariant.Ack{ID: o.ID, Key: key, Total: o.Total, Took: time.Since(start).Milliseconds()}, status == http.StatusOK, start)
 			return
 		case err == nil && status >= 400 && status < 500:
 			c.note(func(r *Result) { r.Refused++ })
