@@ -65,6 +65,7 @@ var layers = map[string][]string{
 	"director":             {"config", "health", "dnsserver/steer"},
 	"whatif":               {"config", "geo", "health", "dnsserver/steer"},
 	"drill":                {"control", "health", "replication"},
+	"drill/compose":        {"drill", "control"},
 	"drill/sim":            {"geo", "health", "replication", "dnsserver/steer"},
 	"demo":                 {"demo", "node", "control", "health", "replication/gossip", "geo/mmdb", "drill", "dnsserver/proxyproto"},
 	"cmd":                  {"cmd/internal", "node", "control", "config", "demo", "drill", "director", "whatif", "health", "replication", "dnsserver/steer"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 // Client calls one node's API. The zero value is not usable: see [NewClient]. It is safe for concurrent use.
 type Client struct {
+	name string // for errors
 	base string
 	http *http.Client
 }
@@ -32,10 +34,19 @@ func NewClient(base string) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" {
 		return nil, fmt.Errorf("api %q: want http://HOST:PORT", base)
 	}
-	transport := &http.Transport{
-		Proxy: nil, MaxIdleConnsPerHost: 2, IdleConnTimeout: 10 * time.Second, ResponseHeaderTimeout: answerWithin,
-	}
-	return &Client{base: "http://" + u.Host, http: &http.Client{Transport: transport}}, nil
+	return &Client{name: "http://" + u.Host, base: "http://" + u.Host, http: &http.Client{Transport: newTransport()}}, nil
+}
+
+// NewClientOver returns a client of a node whose API no address leads to from here. dial makes its connections; the name is for
+// errors.
+func NewClientOver(name string, dial func(context.Context) (net.Conn, error)) *Client {
+	transport := newTransport()
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	return &Client{name: name, base: "http://localhost", http: &http.Client{Transport: transport}}
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 2, IdleConnTimeout: 10 * time.Second, ResponseHeaderTimeout: answerWithin}
 }
 
 // UnreachableError says that no node answers at the address.
@@ -87,7 +98,7 @@ func (c *Client) Events(ctx context.Context, after uint64, follow bool, each fun
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &UnreachableError{API: c.base, Err: unwrapURL(err)}
+		return &UnreachableError{API: c.name, Err: unwrapURL(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -101,7 +112,7 @@ func (c *Client) Events(ctx context.Context, after uint64, follow bool, each fun
 		}
 		var e Event
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
-			return fmt.Errorf("api %s: event: %w", c.base, err)
+			return fmt.Errorf("api %s: event: %w", c.name, err)
 		}
 		if err := each(e); err != nil {
 			return err
@@ -131,14 +142,14 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &UnreachableError{API: c.base, Err: unwrapURL(err)}
+		return &UnreachableError{API: c.name, Err: unwrapURL(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusConflict {
 		return decodeError(resp)
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("api %s%s: %w", c.base, path, err)
+		return fmt.Errorf("api %s%s: %w", c.name, path, err)
 	}
 	return nil
 }

@@ -90,6 +90,11 @@ func (f Fault) String() string {
 	return f.Site + ": " + string(f.Kind)
 }
 
+// Between says that a fault that cuts sites off from each other cuts these two.
+func (f Fault) Between(a, b string) bool {
+	return f.Site == "" || f.Site == a && (f.To == "" || f.To == b) || f.Site == b && (f.To == "" || f.To == a)
+}
+
 // check reports what no world could make of f.
 func (f Fault) check() error {
 	if !slices.Contains(Kinds(), f.Kind) {

@@ -39,7 +39,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), statusCommand(), sitesCommand(), membersCommand(), explainCommand(),
 			drainCommand(), undrainCommand(), overrideCommand(), eventsCommand(), reloadCommand(), versionCommand(),
-			drillCommand(), renderCommand(), whatifCommand(),
+			drillCommand(), renderCommand(), whatifCommand(), pipeCommand(),
 		},
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-gtm/meridian/cmd/internal/terminal"
 	"github.com/meridian-gtm/meridian/control"
 	"github.com/meridian-gtm/meridian/drill"
+	"github.com/meridian-gtm/meridian/drill/compose"
 )
 
 func drillCommand() *cli.Command {
@@ -44,7 +45,8 @@ func drillCommand() *cli.Command {
 
 func worldFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "world", Value: "demo", Usage: "where to break: `WORLD` demo or manual; see also --hook"},
+		&cli.StringFlag{Name: "world", Value: "demo", Usage: "where to break: `WORLD` demo, compose or manual; see also --hook"},
+		&cli.StringFlag{Name: "project", EnvVars: []string{"COMPOSE_PROJECT_NAME"}, Value: "meridian", Usage: "Compose project of the world compose, `NAME`"},
 		&cli.StringFlag{Name: "control", EnvVars: []string{"MERIDIAN_DEMO"}, Value: "127.0.0.1:8082", Usage: "fault control of the demo, `ADDRESS`"},
 		&cli.StringFlag{Name: "hook", Usage: "`SCRIPT` that breaks and heals real sites: SCRIPT list | inject KIND SITE SECONDS | heal KIND SITE SECONDS"},
 	}
@@ -59,8 +61,8 @@ func drillListCommand() *cli.Command {
 			if err := cmdline.WantArgs(c); err != nil {
 				return err
 			}
-			can := map[string][]drill.Kind{"demo": drill.DemoKinds(), "manual": drill.Kinds()}
-			worlds := []string{"demo", "manual"}
+			can := map[string][]drill.Kind{"demo": drill.DemoKinds(), "compose": compose.Kinds(), "manual": drill.Kinds()}
+			worlds := []string{"demo", "compose", "manual"}
 			if demo, err := drill.DialDemo(c.Context, c.String("control")); err == nil {
 				can["demo"] = demo.Can() // of this machine
 			}
@@ -108,10 +110,13 @@ func listDrills(c *cli.Context, worlds []string, can map[string][]drill.Kind) er
 func drillRunCommand() *cli.Command {
 	return &cli.Command{
 		Name: "run", Usage: "play a drill, or all that the world can", ArgsUsage: "DRILL|all",
-		Description: "The demo tells by itself which nodes, name and client networks there are. Elsewhere say --name, --clients\n" +
-			"and one --api for each node whose decisions are to be timed; the others are timed by their answers.\n\n" +
+		Description: "The worlds demo and compose tell by themselves which nodes, name and client networks there are. Elsewhere say\n" +
+			"--name, --clients and one --api for each node whose decisions are to be timed; the others are timed by their answers.\n\n" +
+			"With a witness the drill also proves that no order is lost: PROGRAM watch orders until SIGTERM and prints a line\n" +
+			"of JSON for each order that was acknowledged; PROGRAM check reads those lines and prints what it found.\n\n" +
 			"Examples:\n" +
 			"  meridian drill run site-blackout --world demo\n" +
+			"  meridian drill run region-loss --world compose --site us-east --html report.html\n" +
 			"  meridian drill run gray-slow --site us-east --html report.html --json > report.json\n" +
 			"  meridian drill run all --dir reports --force --why \"quarterly exercise, CHG-2041\"\n" +
 			"  meridian drill run backbone-gone --force --why \"quarterly exercise, CHG-2041\"\n" +
@@ -123,6 +128,7 @@ func drillRunCommand() *cli.Command {
 			&cli.StringFlag{Name: "clients", Usage: "`FILE` with a client network a line: PREFIX [WEIGHT [LABEL]]"},
 			&cli.StringSliceFlag{Name: "against", Usage: "DNS `ADDRESS:PORT` of every node, in the order of their names; default: as they say"},
 			&cli.StringSliceFlag{Name: "api", EnvVars: []string{"MERIDIAN_API"}, Usage: "control API of a node, `URL`; more than once for several"},
+			&cli.StringFlag{Name: "witness", Usage: "`PROGRAM` that orders during the drill and looks at the orders afterwards; none = nobody; default: in the world compose its shop, else none"},
 			&cli.StringFlag{Name: "html", Usage: "write a report that stands alone to `FILE`"},
 			&cli.StringFlag{Name: "out", Usage: "write the report as JSON to `FILE`"},
 			&cli.StringFlag{Name: "dir", Usage: "for all: write the reports into `DIR`"},
@@ -257,20 +263,35 @@ func unlessPassed(reports []*drill.Report) error {
 
 // setWorld fills in where faults are made and what is asked.
 func setWorld(c *cli.Context, o *drill.Options) error {
-	var demo *drill.Demo
+	// What a world tells of itself.
+	var fleet drill.Fleet
 	var err error
+	var shop func(target string) (*drill.Witness, error)
 	switch world := c.String("world"); {
 	case c.String("hook") != "":
 		o.World, err = drill.NewHook(c.Context, c.String("hook"))
 	case world == "manual":
 		o.World = drill.NewManual(os.Stdin, c.App.ErrWriter)
+	case world == "compose":
+		found, err := compose.Open(c.Context, compose.Options{Project: c.String("project")})
+		if err != nil {
+			return cmdline.HintedError{Err: err, Hint: "is it up? docs/compose.md says how: docker compose up --build --wait"}
+		}
+		if text := found.Limits(); text != "" {
+			fmt.Fprintln(c.App.ErrWriter, text)
+		}
+		o.World, o.Pace, fleet, shop = found, found.Pace(), found.Fleet(), found.Witness
 	case world == "demo":
-		if demo, err = drill.DialDemo(c.Context, c.String("control")); err != nil {
+		demo, err := drill.DialDemo(c.Context, c.String("control"))
+		if err != nil {
 			return cmdline.HintedError{Err: err, Hint: "is the demo running? start it with: go run ./cmd/demo"}
+		}
+		if fleet, err = demo.Fleet(); err != nil {
+			return err
 		}
 		o.World, o.Pace = demo, demo.Description.Pace
 	default:
-		return cmdline.Usagef("world %q: want demo or manual, or --hook", world)
+		return cmdline.Usagef("world %q: want demo, compose or manual, or --hook", world)
 	}
 	if err != nil {
 		return err
@@ -282,18 +303,30 @@ func setWorld(c *cli.Context, o *drill.Options) error {
 	default:
 		return cmdline.Usagef("pace %q: want default or fast", pace)
 	}
-	if demo != nil && !c.IsSet("api") && !c.IsSet("against") {
-		if o.Fleet, err = demo.Fleet(); err != nil {
+	// An API of a container is at no address that could be given.
+	if len(fleet.Nodes) == 0 || shop == nil && (c.IsSet("api") || c.IsSet("against")) {
+		if err := discover(c, o); err != nil {
 			return err
 		}
-	} else if err := discover(c, o); err != nil {
-		return err
+	} else if o.Fleet = fleet; c.String("clients") != "" {
+		if o.Fleet.Clients, err = readClients(c.String("clients")); err != nil {
+			return err
+		}
 	}
 	if name := c.String("name"); name != "" {
 		o.Fleet.Name = name
 	}
 	if o.Target == "" {
-		o.Target, err = secondSite(c.Context, o.Fleet)
+		if o.Target, err = secondSite(c.Context, o.Fleet); err != nil {
+			return err
+		}
+	}
+	switch program := c.String("witness"); {
+	case program == "none":
+	case program != "":
+		o.Witness = &drill.Witness{Watch: []string{program, "watch"}, Check: []string{program, "check"}}
+	case shop != nil:
+		o.Witness, err = shop(o.Target)
 	}
 	return err
 }
