@@ -44,12 +44,13 @@ var allowed = map[string]string{
 // inward: nothing below knows anything above.
 var layers = map[string][]string{
 	"geo":                  {},
+	"keyfile":              {},
 	"geo/mmdb":             {"geo"},
 	"health":               {},
 	"health/probe":         {"health"},
 	"replication":          {},
 	"replication/disk":     {"replication"},
-	"replication/gossip":   {"replication"},
+	"replication/gossip":   {"replication", "keyfile"},
 	"dnsserver/zone":       {},
 	"dnsserver/steer":      {"geo", "health", "replication"},
 	"dnsserver/wire":       {"dnsserver/zone", "dnsserver/steer"},
@@ -58,7 +59,7 @@ var layers = map[string][]string{
 	"dnsserver/dnstap":     {"dnsserver/tap", "dnsserver/wire"},
 	"dnsserver/querylog":   {"dnsserver/tap", "dnsserver/wire", "dnsserver/steer"},
 	"dnsserver/traffic":    {},
-	"dnsserver":            {"dnsserver/proxyproto", "dnsserver/wire", "dnsserver/zone", "dnsserver/steer"},
+	"dnsserver":            {"keyfile", "dnsserver/proxyproto", "dnsserver/wire", "dnsserver/zone", "dnsserver/steer"},
 	"config":               {"geo", "health", "dnsserver/zone", "dnsserver/steer"},
 	"control":              {"health", "replication", "dnsserver/steer"},
 	"node":                 {"geo", "health", "replication", "dnsserver", "config", "control"},

@@ -56,6 +56,7 @@ type DNS struct {
 	DrainTimeout  time.Duration // for answers that are being sent at the end, 1ms..1h; default 5s
 	LatencySample int           // one of so many UDP batches is timed, 1..1,000,000; 0 = none; default 64
 	RateLimit     RateLimit
+	Cookies       Cookies
 	ProxyFrom     []netip.Prefix // of front ends that speak the PROXY protocol, each once and without host bits
 }
 
@@ -86,6 +87,13 @@ type RateLimit struct {
 	V6Prefix int            // length of an IPv6 network, 16..64; default 56
 	Exempt   []netip.Prefix // networks without limits, each once and without host bits
 	Networks int            // known at a time, 1024..16,777,216; default 65,536
+}
+
+// Cookies are how clients show that they get answers at the address they ask from (RFC 7873, RFC 9018).
+type Cookies struct {
+	Enabled     bool   // default true
+	Require     bool   // BADCOOKIE over UDP for a cookie without a valid server cookie; needs Enabled
+	SecretsFile string // shared with other servers; "" = derived from Gossip.KeyringFile, or random without one
 }
 
 // Gossip is how nodes find and trust each other.

@@ -60,6 +60,7 @@ func TestLoadTranslatesEveryKey(t *testing.T) {
 				Exempt:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("2001:db8:53::/48")},
 				Networks: 100_000,
 			},
+			Cookies:   Cookies{Enabled: true, Require: true, SecretsFile: "testdata/cookies.keys"},
 			ProxyFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.32/28"), netip.MustParsePrefix("2001:db8:32::/64")},
 		},
 		Gossip: Gossip{
@@ -171,6 +172,7 @@ checks: {h: {http: {}}, t: {https: {}, interval: 200ms}}
 			},
 			DrainTimeout: 5 * time.Second, LatencySample: 64,
 			RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 65_536},
+			Cookies:   Cookies{Enabled: true},
 		},
 		Gossip:      Gossip{Listen: ap("127.0.0.1:7946"), Advertise: ap("127.0.0.1:7946"), Profile: GossipWAN},
 		API:         API{Listen: ap("127.0.0.1:8053")},

@@ -13,6 +13,7 @@ func defaultDNS() DNS {
 			IdleTimeout: 10 * time.Second, WriteTimeout: 5 * time.Second,
 		},
 		RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 1 << 16},
+		Cookies:   Cookies{Enabled: true},
 	}
 }
 
@@ -41,6 +42,7 @@ func (r *reader) dns(c cursor) {
 		"drain_timeout":  func(v cursor) { timeout(v, &d.DrainTimeout) },
 		"latency_sample": func(v cursor) { integer(v, &d.LatencySample, 0, 1_000_000) },
 		"rate_limit":     func(v cursor) { rateLimit(v, &d.RateLimit) },
+		"cookies":        r.cookies,
 		"proxy_protocol": func(v cursor) {
 			have := v.mapping(fields{"from": func(v cursor) { networks(v, &d.ProxyFrom) }})
 			v.need(have, "from", "a list of networks")
@@ -102,4 +104,16 @@ func networks(c cursor, into *[]netip.Prefix) {
 		item.prefix(&(*into)[i])
 	}
 	once(items, *into)
+}
+
+func (r *reader) cookies(c cursor) {
+	k := &r.config.DNS.Cookies
+	c.mapping(fields{
+		"enabled":      func(v cursor) { v.flag(&k.Enabled) },
+		"require":      func(v cursor) { v.flag(&k.Require) },
+		"secrets_file": func(v cursor) { r.file(v, &k.SecretsFile) },
+	})
+	if k.Require && !k.Enabled {
+		c.report("require with enabled: false", "enabled: true, or no require")
+	}
 }

@@ -5,13 +5,16 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
+	"github.com/meridian-gtm/meridian/keyfile"
 )
 
 // CookieOptions say how server cookies are made. The zero value makes them with a random key.
@@ -33,6 +36,29 @@ type CookieKeys struct {
 	// derived from these, new ones every day: the first makes cookies, all check them. A secret tells nothing about the
 	// root.
 	Roots [][]byte
+}
+
+// cookieSecretFormat is the format of a file of secrets: 32 hexadecimal digits, with or without 0x in front.
+var cookieSecretFormat = keyfile.Format{
+	Name: "32 hexadecimal digits",
+	Decode: func(line string) ([]byte, error) {
+		key, err := hex.DecodeString(strings.TrimPrefix(line, "0x"))
+		if err != nil || len(key) != len(wire.CookieSecret{}) {
+			return nil, errors.New("not 32 hexadecimal digits")
+		}
+		return key, nil
+	},
+}
+
+// ReadCookieSecrets reads a file of [CookieKeys.Secrets], as other servers know them: one per line, of 32 hexadecimal
+// digits with or without 0x in front. Empty lines, and whatever follows a "#", do not count. exposed tells that users
+// other than the owner and its group can read the file.
+func ReadCookieSecrets(path string) (secrets []wire.CookieSecret, exposed bool, err error) {
+	keys, exposed, err := cookieSecretFormat.Read(path)
+	for _, key := range keys {
+		secrets = append(secrets, wire.CookieSecret(key))
+	}
+	return secrets, exposed, err
 }
 
 // minCookieRoot is the length of the shortest root, in octets: that of a secret.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -366,5 +368,31 @@ func TestDigCookies(t *testing.T) {
 	}
 	if out := run("+nocookie", "static.shop.example.", "A"); strings.Contains(out, "COOKIE") || !strings.Contains(out, "192.0.2.1") {
 		t.Errorf("dig +nocookie:\n%s", out)
+	}
+}
+
+func TestReadCookieSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cookies.keys")
+	for _, tt := range []struct {
+		text string
+		want []wire.CookieSecret
+		err  string
+	}{
+		{"000102030405060708090a0b0c0d0e0f # new\n0xFFfFffffffffffffffffffffffffffff # as knot writes it\n",
+			[]wire.CookieSecret{
+				{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+				{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+			}, ""},
+		{"000102030405060708090a0b0c0d0e\n000102030405060708090a0b0c0d0e0f10\n\nx00102030405060708090a0b0c0d0e0f\n", nil,
+			path + ": line 1: not 32 hexadecimal digits\nline 2: not 32 hexadecimal digits\nline 4: not 32 hexadecimal digits"},
+		{"", nil, path + ": no key: want at least one line of 32 hexadecimal digits"},
+	} {
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, exposed, err := ReadCookieSecrets(path)
+		if !slices.Equal(got, tt.want) || exposed || tt.err == "" && err != nil || tt.err != "" && fmt.Sprint(err) != tt.err {
+			t.Errorf("%q: got %x, exposed %v, %v; want %x, %s", tt.text, got, exposed, err, tt.want, tt.err)
+		}
 	}
 }

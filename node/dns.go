@@ -22,6 +22,7 @@ func dnsOptions(c config.DNS, log *slog.Logger) dnsserver.Options {
 			V4Prefix: c.RateLimit.V4Prefix, V6Prefix: c.RateLimit.V6Prefix,
 			Exempt: c.RateLimit.Exempt, Networks: c.RateLimit.Networks,
 		},
+		Cookies:           dnsserver.CookieOptions{Off: !c.Cookies.Enabled, Require: c.Cookies.Require},
 		LatencySample:     c.LatencySample,
 		MaxConns:          c.TCP.MaxConnections,
 		MaxConnsPerClient: c.TCP.MaxConnectionsPerClient,

@@ -10,11 +10,7 @@ import (
 // fastLeave is how long a node of a fast fleet takes to say goodbye when nobody listens.
 const fastLeave = 300 * time.Millisecond
 
-func (n *Node) newGossip(c *config.Config) (*gossip.Gossip, error) {
-	keys, err := n.readKeys(c)
-	if err != nil {
-		return nil, err
-	}
+func (n *Node) newGossip(c *config.Config, keys [][]byte) (*gossip.Gossip, error) {
 	opts := gossip.Options{
 		Name: n.name, Datacenter: n.datacenter, Bind: c.Gossip.Listen, Advertise: c.Gossip.Advertise, Keyring: keys,
 		Faults: n.opts.GossipFaults, Logger: n.log,
@@ -26,16 +22,4 @@ func (n *Node) newGossip(c *config.Config) (*gossip.Gossip, error) {
 		opts.Seeds = append(opts.Seeds, s.String())
 	}
 	return gossip.New(n.store, opts)
-}
-
-// readKeys reads the keyring file; none is configured = no keys.
-func (n *Node) readKeys(c *config.Config) ([][]byte, error) {
-	if c.Gossip.KeyringFile == "" {
-		return nil, nil
-	}
-	keys, exposed, err := gossip.ReadKeyring(c.Gossip.KeyringFile)
-	if exposed {
-		n.log.Warn("every user of this machine can read the gossip keys", "file", c.Gossip.KeyringFile)
-	}
-	return keys, err
 }

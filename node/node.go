@@ -141,7 +141,13 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.openDisk(cfg.Node.DataDir, now); err != nil {
 		return nil, err
 	}
-	if n.dns, err = dnsserver.New(dnsOptions(cfg.DNS, n.log)); err != nil {
+	keys, err := n.readKeys(cfg)
+	if err != nil {
+		return nil, err
+	}
+	dnsOpts := dnsOptions(cfg.DNS, n.log)
+	dnsOpts.Cookies.Keys = keys.cookies
+	if n.dns, err = dnsserver.New(dnsOpts); err != nil {
 		return nil, err
 	}
 	if err := n.dns.Listen(); err != nil {
@@ -151,7 +157,7 @@ func New(o Options) (_ *Node, err error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	n.prober = n.newProber()
-	if n.gossip, err = n.newGossip(cfg); err != nil {
+	if n.gossip, err = n.newGossip(cfg, keys.gossip); err != nil {
 		return nil, err
 	}
 	n.decide(now)

@@ -9,7 +9,7 @@ import (
 	"github.com/meridian-gtm/meridian/control"
 )
 
-// Reload implements control.Backend: it reads the configuration, the zones and the keyring again. A fault in any of
+// Reload implements control.Backend: it reads the configuration, the zones and the keys again. A fault in any of
 // them changes nothing and is kept for status. Geo files are loaded again apart from that, since they come from
 // elsewhere: a fault there keeps the old ones and shows in status, too.
 func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
@@ -17,7 +17,7 @@ func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
 		return nil, err
 	}
 	defer n.reloading.give()
-	var keys [][]byte
+	var keys keys
 	next, err := load(n.opts.ConfigFile, n.opts.Overrides, time.Now())
 	if err == nil {
 		keys, err = n.readKeys(next.config)
@@ -27,8 +27,11 @@ func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
 		if err == nil {
 			err = needsRestart(n.setup.config, next.config)
 		}
-		if err == nil && keys != nil {
-			err = n.gossip.SetKeys(keys)
+		if err == nil && keys.gossip != nil {
+			err = n.gossip.SetKeys(keys.gossip)
+		}
+		if err == nil {
+			err = n.dns.SetCookieKeys(keys.cookies)
 		}
 		n.reloads.note(err)
 		n.fault(partReload, err)

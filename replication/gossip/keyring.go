@@ -5,40 +5,32 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/meridian-gtm/meridian/keyfile"
 )
 
-// Limits of a keyring.
-const (
-	MaxKeys         = 16
-	maxKeyringBytes = 64 << 10
-)
+// MaxKeys is how many keys a keyring has at most.
+const MaxKeys = keyfile.MaxKeys
+
+// keyringFormat is the format of a keyring file: keys in base64, of 16, 24 or 32 bytes; the first is the primary one.
+var keyringFormat = keyfile.Format{
+	Name: "base64",
+	Decode: func(line string) ([]byte, error) {
+		key, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil {
+			return nil, errors.New("not base64")
+		}
+		return key, checkKey(key)
+	},
+}
 
 // ReadKeyring reads a keyring file; see [ParseKeyring]. exposed tells that users other than the owner and its group
 // can read the file, which deserves a warning.
 func ReadKeyring(path string) (keys [][]byte, exposed bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, false, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, false, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyringBytes+1))
-	if err != nil {
-		return nil, false, err
-	}
-	if keys, err = ParseKeyring(text); err != nil {
-		return nil, false, fmt.Errorf("%s: %w", path, err)
-	}
-	return keys, info.Mode().Perm()&0o004 != 0, nil
+	return keyringFormat.Read(path)
 }
 
 // ParseKeyring reads one key per line in base64, of 16, 24 or 32 bytes; the first is the primary one. Empty lines, and
@@ -46,48 +38,7 @@ func ReadKeyring(path string) (keys [][]byte, exposed bool, err error) {
 //
 // To change the key of a fleet, put the new key last everywhere and reload, then put it first everywhere and reload,
 // then remove the old one.
-func ParseKeyring(text []byte) ([][]byte, error) {
-	if len(text) > maxKeyringBytes {
-		return nil, fmt.Errorf("keyring of more than %d bytes", maxKeyringBytes)
-	}
-	var keys [][]byte
-	var faults []error
-	seen := make(map[string]int)
-	n := 0
-	for line := range strings.Lines(string(text)) {
-		n++
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		key, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err == nil {
-			err = checkKey(key)
-		} else {
-			err = errors.New("not base64")
-		}
-		if first, twice := seen[string(key)]; err == nil && twice {
-			err = fmt.Errorf("same key as in line %d", first)
-		}
-		if err != nil {
-			faults = append(faults, fmt.Errorf("line %d: %w", n, err))
-			continue
-		}
-		seen[string(key)] = n
-		keys = append(keys, key)
-	}
-	if len(faults) == 0 && len(keys) == 0 {
-		faults = append(faults, errors.New("no key: want at least one line of base64"))
-	}
-	if len(keys) > MaxKeys {
-		faults = append(faults, fmt.Errorf("%d keys: want at most %d", len(keys), MaxKeys))
-	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	return keys, nil
-}
+func ParseKeyring(text []byte) ([][]byte, error) { return keyringFormat.Parse(text) }
 
 func checkKey(key []byte) error {
 	switch len(key) {
