@@ -53,7 +53,7 @@ func cookieOf(m *dns.Msg) string {
 	return ""
 }
 
-// node makes and checks cookies as a server with these keys and a clock that is off by skew.
+// cookieNode makes and checks cookies as a server with these keys and a clock that is off by skew.
 type cookieNode struct {
 	keys CookieKeys
 	skew time.Duration

@@ -60,7 +60,10 @@ remote-control:
 
 // startNamed starts named before the world: from the root on by referrals and glue. Its option port says both where it
 // listens and where it finds every server.
-func startNamed(t *testing.T, w *world) (addr string) {
+func startNamed(t *testing.T, w *world) (addr string) { return startNamedWith(t, w, "") }
+
+// startNamedWith adds options.
+func startNamedWith(t *testing.T, w *world, options string) (addr string) {
 	t.Helper()
 	bin := locate(t, "named", "bind9")
 	dir := t.TempDir()
@@ -82,10 +85,11 @@ options {
   pid-file none;
   session-keyfile none;
   managed-keys-directory %[1]q;
+  %[4]s
 };
 controls { };
 zone "." { type hint; file "hints"; };
-`, dir, w.port, resolverAddr)
+`, dir, w.port, resolverAddr, options)
 	return startResolver(t, w, bin, config, func(file string) []string { return []string{"-g", "-n", "1", "-c", file} })
 }
 
