@@ -110,6 +110,9 @@ func normal(t *testing.T, rrs []dns.RR) (list []dns.RR) {
 			t.Fatalf("%v: %v", rr, err)
 		}
 		rr.Header().Name = strings.ToLower(rr.Header().Name)
+		if cname, ok := rr.(*dns.CNAME); ok {
+			cname.Target = strings.ToLower(cname.Target)
+		}
 		list = append(list, rr)
 	}
 	return list

@@ -90,11 +90,22 @@ options {
 controls { };
 zone "." { type hint; file "hints"; };
 `, dir, w.port, resolverAddr, options)
-	return startResolver(t, w, bin, config, func(file string) []string { return []string{"-g", "-n", "1", "-c", file} })
+	return startResolver(t, w, bin, config, namedArgs)
 }
 
-// startResolver starts a resolver in the foreground until the test ends, and waits for its first answer.
+// namedArgs keeps named in the foreground.
+func namedArgs(file string) []string { return []string{"-g", "-n", "1", "-c", file} }
+
+// startResolver starts a resolver of the world until the test ends.
 func startResolver(t *testing.T, w *world, bin, config string, args func(file string) []string) (addr string) {
+	t.Helper()
+	addr = w.at(resolverAddr)
+	startProgram(t, bin, config, args, addr, question("ns1.shop.example.", dns.TypeA))
+	return addr
+}
+
+// startProgram starts a server until the test ends, and waits for its first answer at addr to a question.
+func startProgram(t *testing.T, bin, config string, args func(file string) []string, addr string, first *dns.Msg) {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "resolver.conf")
@@ -117,10 +128,9 @@ func startResolver(t *testing.T, w *world, bin, config string, args func(file st
 			t.Logf("%s:\n%s", bin, log.String())
 		}
 	})
-	addr = w.at(resolverAddr)
 	for give := deadline(); ; {
-		if _, err := exchange(addr, question("ns1.shop.example.", dns.TypeA), time.Second); err == nil {
-			return addr
+		if _, err := exchange(addr, first, time.Second); err == nil {
+			return
 		} else if time.Now().After(give) {
 			t.Fatalf("%s: no answer in %v: %v", bin, patience, err)
 		}
