@@ -54,35 +54,47 @@ func newWorld(t *testing.T) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		zones, err := zone.NewSet([]*zone.Zone{z})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := dnsserver.New(dnsserver.Options{
+		s := serve(t, dnsserver.Options{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
 			Answers: wire.Options{NSID: "fra-1", Version: "meridian"},
 			Cookies: dnsserver.CookieOptions{Require: true},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Store(&wire.Snapshot{Zones: zones, Plan: plan})
-		ctx, stop := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- s.Run(ctx) }()
-		t.Cleanup(func() {
-			stop()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
-		<-s.Ready()
+		}, z, plan)
 		if addr == shopAddr {
 			w.shop = s
 		}
 		w.seen[addr] = newTap(t, netip.AddrPortFrom(addr, w.port), s.Addrs()[0])
 	}
 	return w
+}
+
+// serve answers from one zone until the test ends.
+func serve(t *testing.T, o dnsserver.Options, z *zone.Zone, plan *steer.Plan) *dnsserver.Server {
+	t.Helper()
+	zones, err := zone.NewSet([]*zone.Zone{z})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := dnsserver.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Store(&wire.Snapshot{Zones: zones, Plan: plan})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		done <- nil
+		t.Fatal(err)
+	}
+	return s
 }
 
 // newPlan steers clients of the office to eu and all others to us.
