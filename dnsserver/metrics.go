@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-gtm/meridian/dnsserver/steer"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
 
@@ -95,9 +96,9 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		count(descProxy, t.ProxyUntrusted, t.transport, "untrusted")
 	}
 	for name, service := range st.Services {
-		count(descService, service.Policy, name, "policy")
-		count(descService, service.AllDown, name, "all-down")
-		count(descService, service.NoFamily, name, "no-family")
+		count(descService, service.Policy, name, steer.CausePolicy.String())
+		count(descService, service.AllDown, name, steer.CauseAllDown.String())
+		count(descService, service.NoFamily, name, steer.CauseNoFamily.String())
 		count(descServiceECS, service.ECS, name)
 		for site, n := range service.Sites {
 			count(descServiceSite, n, name, site)

@@ -55,6 +55,18 @@ const (
 	CauseNoFamily              // no site of the service has this address family: NODATA
 )
 
+// String returns the cause as logs and metrics have it.
+func (c Cause) String() string {
+	switch c {
+	case CauseAllDown:
+		return "all-down"
+	case CauseNoFamily:
+		return "no-family"
+	default:
+		return "policy"
+	}
+}
+
 // Trace is the full account of one decision. The CLI, API and golden tests show it; it is made by the same
 // resolution as the answer.
 type Trace struct {
