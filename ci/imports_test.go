@@ -82,6 +82,7 @@ var libraryRules = map[string]struct {
 	why  string
 }{
 	"github.com/miekg/dns":                  {[]string{"dnsserver", "config", "node", "demo", "drill"}, "the DNS library stays replaceable behind dnsserver"},
+	"google.golang.org/protobuf":            {[]string{"dnsserver/dnstap"}, "dnstap is the one thing that is written in protocol buffers"},
 	"github.com/hashicorp/memberlist":       {[]string{"replication/gossip"}, "memberlist is transport and hint, never truth"},
 	"github.com/urfave/cli/v2":              {[]string{"cmd"}, "a command line context never leaves cmd"},
 	"github.com/meridian-gtm/meridian/demo": {[]string{"demo", "cmd/demo", "cmd/shop"}, "the product never imports the demo"},

@@ -2,7 +2,7 @@
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, and the shop's SQL against CockroachDB's grammar.
 // With a C compiler the tests run under the race detector. On a Debian-like machine where it may install packages, it
-// installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, PostgreSQL) and
+// installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL) and
 // is missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does
 // the end of the output.
 package main
@@ -43,6 +43,8 @@ var aptPackages = []struct{ program, pkg, glob, without string }{
 	{program: "keepalived", pkg: "keepalived", without: "DIRECTORS NOT CHECKED BY keepalived"},
 	{program: "haproxy", pkg: "haproxy", without: "DIRECTORS NOT CHECKED BY haproxy, DNS NOT TRIED BEHIND IT"},
 	{program: "dnsdist", pkg: "dnsdist", without: "DNS NOT TRIED BEHIND dnsdist"},
+	{program: "dnstap-ldns", pkg: "dnstap-ldns", without: "DNSTAP NOT READ BY dnstap-ldns"},
+	{program: "fstrm_dump", pkg: "fstrm-bin", without: "DNSTAP NOT READ BY fstrm_dump"},
 	{program: "initdb", pkg: "postgresql", glob: "/usr/lib/postgresql/*/bin/initdb", without: "SHOP NOT RUN ON POSTGRESQL: no initdb"},
 }
 

@@ -58,6 +58,34 @@ type DNS struct {
 	RateLimit     RateLimit
 	Cookies       Cookies
 	ProxyFrom     []netip.Prefix // of front ends that speak the PROXY protocol, each once and without host bits
+	Dnstap        Dnstap
+	QueryLog      QueryLog
+	Traffic       Traffic
+}
+
+// Dnstap says where queries and answers are copied to in the dnstap format. Without Socket and File nothing is.
+type Dnstap struct {
+	Socket   string // of a reader, a Unix socket; this or File
+	File     string
+	Identity string // default Node.Name
+	Sample   int    // one of so many queries, 1..1,000,000; default 1
+}
+
+// QueryLogStderr is the QueryLog.File that stands for standard error.
+const QueryLogStderr = "stderr"
+
+// QueryLog says where a line is written for queries. Without File none is.
+type QueryLog struct {
+	File   string // QueryLogStderr, or a path
+	Sample int    // one of so many queries, 1..1,000,000; default 100
+	MaskV4 int    // bits of clients' IPv4 addresses that are written, 8..32; default 24
+	MaskV6 int    // of IPv6 ones, 16..128; default 56
+}
+
+// Traffic says how queries are counted by name, type, client network and service.
+type Traffic struct {
+	Sample int           // one of so many queries, 1..1,000,000; 0 = none; default 256
+	Window time.Duration // the last one to two of these are counted, 1m..1d; default 1h
 }
 
 // Chaos is what the server says about itself in class CH (RFC 4892); "" = REFUSED, the default.
@@ -241,6 +269,9 @@ func (r *reader) finish() {
 	c := r.config
 	if !r.nsid {
 		c.DNS.NSID = c.Node.Name
+	}
+	if c.DNS.Dnstap.Identity == "" {
+		c.DNS.Dnstap.Identity = c.Node.Name
 	}
 	if !c.Gossip.Advertise.IsValid() {
 		c.Gossip.Advertise = c.Gossip.Listen

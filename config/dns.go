@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -14,6 +16,9 @@ func defaultDNS() DNS {
 		},
 		RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 1 << 16},
 		Cookies:   Cookies{Enabled: true},
+		Dnstap:    Dnstap{Sample: 1},
+		QueryLog:  QueryLog{Sample: 100, MaskV4: 24, MaskV6: 56},
+		Traffic:   Traffic{Sample: 256, Window: time.Hour},
 	}
 }
 
@@ -43,6 +48,14 @@ func (r *reader) dns(c cursor) {
 		"latency_sample": func(v cursor) { integer(v, &d.LatencySample, 0, 1_000_000) },
 		"rate_limit":     func(v cursor) { rateLimit(v, &d.RateLimit) },
 		"cookies":        r.cookies,
+		"dnstap":         r.dnstap,
+		"query_log":      r.queryLog,
+		"traffic": func(v cursor) {
+			v.mapping(fields{
+				"sample": func(v cursor) { integer(v, &d.Traffic.Sample, 0, maxSample) },
+				"window": func(v cursor) { v.duration(&d.Traffic.Window, time.Minute, day) },
+			})
+		},
 		"proxy_protocol": func(v cursor) {
 			have := v.mapping(fields{"from": func(v cursor) { networks(v, &d.ProxyFrom) }})
 			v.need(have, "from", "a list of networks")
@@ -116,4 +129,47 @@ func (r *reader) cookies(c cursor) {
 	if k.Require && !k.Enabled {
 		c.report("require with enabled: false", "enabled: true, or no require")
 	}
+}
+
+// maxSample bounds N where one of N queries is sampled.
+const maxSample = 1_000_000
+
+// maxSocketPath is what every system has room for, in octets.
+const maxSocketPath = 103
+
+func (r *reader) dnstap(c cursor) {
+	d := &r.config.DNS.Dnstap
+	have := c.mapping(fields{
+		"socket": func(v cursor) {
+			if r.file(v, &d.Socket); len(d.Socket) > maxSocketPath {
+				v.report(strconv.Itoa(len(d.Socket))+" bytes as "+d.Socket, "a path of at most "+strconv.Itoa(maxSocketPath)+" bytes")
+			}
+		},
+		"file":     func(v cursor) { r.file(v, &d.File) },
+		"identity": func(v cursor) { v.text(&d.Identity, 1, 255) },
+		"sample":   func(v cursor) { integer(v, &d.Sample, 1, maxSample) },
+	})
+	switch {
+	case slices.Contains(have, "socket") && slices.Contains(have, "file"):
+		c.child("file", nil, c.node).report("beside socket", "one of the two")
+	case !slices.Contains(have, "file"):
+		c.need(have, "socket", "where to write to: socket or file")
+	}
+}
+
+func (r *reader) queryLog(c cursor) {
+	q := &r.config.DNS.QueryLog
+	have := c.mapping(fields{
+		"file": func(v cursor) {
+			if v.node.Value == QueryLogStderr {
+				q.File = QueryLogStderr
+				return
+			}
+			r.file(v, &q.File)
+		},
+		"sample":  func(v cursor) { integer(v, &q.Sample, 1, maxSample) },
+		"mask_v4": func(v cursor) { integer(v, &q.MaskV4, 8, 32) },
+		"mask_v6": func(v cursor) { integer(v, &q.MaskV6, 16, 128) },
+	})
+	c.need(have, "file", "a path, or stderr")
 }

@@ -105,8 +105,10 @@ func TestReferenceStatesTheDefaultsOfDNS(t *testing.T) {
 	written, section := 0, "dns:\n  listen: [\"127.0.0.1:5300\"]\n"
 	for _, key := range knownKeys(t) {
 		switch group, name, nested := strings.Cut(strings.TrimPrefix(key, "dns."), "."); {
-		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos", "proxy_protocol"}, group), name == "exempt", name == "secrets_file":
-		case !nested && slices.Contains([]string{"tcp", "rate_limit", "cookies"}, group):
+		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos", "proxy_protocol", "dnstap"}, group), name == "exempt", name == "secrets_file":
+		case key == "dns.query_log.file":
+			section += "    file: \"\"\n" // off
+		case !nested && slices.Contains([]string{"tcp", "rate_limit", "cookies", "query_log", "traffic"}, group):
 			section += "  " + group + ":\n"
 		default:
 			n, _ := defaultOf(t, string(page), key)
@@ -123,7 +125,7 @@ func TestReferenceStatesTheDefaultsOfDNS(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%s%v", section, err)
 	}
-	if d := cmp.Diff(want, got, addrs); d != "" || written != 19 {
+	if d := cmp.Diff(want, got, addrs); d != "" || written != 24 {
 		t.Errorf("%d documented defaults make (-want +got):\n%s", written, d)
 	}
 }
@@ -164,6 +166,19 @@ var edits = map[string][2]string{
 	"dns.cookies.enabled":                         {"enabled: true\n    require: true", "enabled: false"},
 	"dns.cookies.require":                         {"require: true", "require: false"},
 	"dns.cookies.secrets_file":                    {"cookies.keys", "other.keys"},
+	"dns.dnstap":                                  {"sample: 10\n", "sample: 11\n"},
+	"dns.dnstap.socket":                           {"dnstap.sock", "other.sock"},
+	"dns.dnstap.file":                             {"socket: /run/dnstap/dnstap.sock", "file: x.fstrm"},
+	"dns.dnstap.identity":                         {"identity: fra-dns-1", "identity: fra-dns-2"},
+	"dns.dnstap.sample":                           {"sample: 10\n", "sample: 11\n"},
+	"dns.query_log":                               {"mask_v4: 20", "mask_v4: 21"},
+	"dns.query_log.file":                          {"file: queries.log", "file: stderr"},
+	"dns.query_log.sample":                        {"sample: 1000\n", "sample: 1001\n"},
+	"dns.query_log.mask_v4":                       {"mask_v4: 20", "mask_v4: 21"},
+	"dns.query_log.mask_v6":                       {"mask_v6: 48\n  traffic", "mask_v6: 49\n  traffic"},
+	"dns.traffic":                                 {"window: 30m", "window: 31m"},
+	"dns.traffic.sample":                          {"sample: 64\n", "sample: 0\n"},
+	"dns.traffic.window":                          {"window: 30m", "window: 31m"},
 	"dns.proxy_protocol":                          {"198.51.100.32/28, ", ""},
 	"dns.proxy_protocol.from":                     {"198.51.100.32/28, ", ""},
 	"gossip":                                      {"listen: 192.0.2.2:7946", "listen: 192.0.2.3:7946"},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,6 +75,19 @@ func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, err
 	}
 	var e Explanation
 	return &e, c.call(ctx, http.MethodGet, "/v1/explain?"+v.Encode(), nil, &e)
+}
+
+// Top fetches GET /v1/top.
+func (c *Client) Top(ctx context.Context, q TopQuery) (*Top, error) {
+	v := url.Values{"by": {q.By}, "limit": {strconv.Itoa(q.Limit)}}
+	var t Top
+	return &t, c.call(ctx, http.MethodGet, "/v1/top?"+v.Encode(), nil, &t)
+}
+
+// Queries fetches GET /v1/queries.
+func (c *Client) Queries(ctx context.Context) (*Queries, error) {
+	var q Queries
+	return &q, c.call(ctx, http.MethodGet, "/v1/queries", nil, &q)
 }
 
 // Apply posts a change. A refusal is an Outcome with Refused set.

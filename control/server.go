@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,10 @@ import (
 type Backend interface {
 	Status(ctx context.Context) (*Status, error)
 	Explain(ctx context.Context, q ExplainQuery) (*Explanation, error)
+	// Top returns what is asked most. It is an error when nothing is counted.
+	Top(ctx context.Context, q TopQuery) (*Top, error)
+	// Queries returns how much client networks ask of services, likewise.
+	Queries(ctx context.Context) (*Queries, error)
 	// Apply previews or makes a change. A refusal is an Outcome with Refused set, not an error; an error wrapping
 	// ErrInvalid is the caller's fault.
 	Apply(ctx context.Context, c Change) (*Outcome, error)
@@ -35,6 +40,22 @@ type ExplainQuery struct {
 	Type   string       // "A" or "AAAA", or another type for static records
 	Client netip.Prefix // the client's network; not valid = the caller's own address
 }
+
+// TopQuery asks for what is asked most.
+type TopQuery struct {
+	By    string // ByName, ByClient or ByType
+	Limit int    // 1..1000
+}
+
+// What queries are counted by.
+const (
+	ByName   = "name"
+	ByClient = "client"
+	ByType   = "type"
+)
+
+// defaultTop is how many items a list has when nobody says.
+const defaultTop = 20
 
 // ErrInvalid is wrapped by errors that are the caller's fault.
 var ErrInvalid = errors.New("invalid request")
@@ -60,6 +81,8 @@ func NewHandler(b Backend, metrics http.Handler, logger *slog.Logger) http.Handl
 	mux.HandleFunc("GET /v1/sites", s.sites)
 	mux.HandleFunc("GET /v1/members", s.members)
 	mux.HandleFunc("GET /v1/explain", s.explain)
+	mux.HandleFunc("GET /v1/top", s.top)
+	mux.HandleFunc("GET /v1/queries", s.queries)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/overrides", s.change)
 	mux.HandleFunc("POST /v1/reload", s.reload)
@@ -169,6 +192,25 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 	}
 	e, err := s.backend.Explain(r.Context(), q)
 	s.reply(w, e, err)
+}
+
+func (s *server) top(w http.ResponseWriter, r *http.Request) {
+	q := TopQuery{By: cmp.Or(r.FormValue("by"), ByName), Limit: defaultTop}
+	if text := r.FormValue("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			s.reply(w, nil, fmt.Errorf("%w: limit %q: want a whole number", ErrInvalid, text))
+			return
+		}
+		q.Limit = n
+	}
+	t, err := s.backend.Top(r.Context(), q)
+	s.reply(w, t, err)
+}
+
+func (s *server) queries(w http.ResponseWriter, r *http.Request) {
+	q, err := s.backend.Queries(r.Context())
+	s.reply(w, q, err)
 }
 
 // ParseClient reads "192.0.2.0/24" or "192.0.2.1" as a client's network. Host bits beyond the length are an error.

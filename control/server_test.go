@@ -18,6 +18,7 @@ import (
 type scripted struct {
 	Journal
 	query  ExplainQuery
+	top    TopQuery
 	change Change
 	refuse string
 	err    error
@@ -30,6 +31,15 @@ func (s *scripted) Status(context.Context) (*Status, error) {
 func (s *scripted) Explain(_ context.Context, q ExplainQuery) (*Explanation, error) {
 	s.query = q
 	return &Explanation{Name: q.Name, Type: q.Type}, s.err
+}
+
+func (s *scripted) Top(_ context.Context, q TopQuery) (*Top, error) {
+	s.top = q
+	return &Top{By: q.By, Items: []TopItem{{Key: "x", Count: 7, Share: 1}}}, s.err
+}
+
+func (s *scripted) Queries(context.Context) (*Queries, error) {
+	return &Queries{Counts: []QueryCount{{Client: netip.MustParsePrefix("192.0.2.0/24"), Service: "shop", Count: 9}}}, s.err
 }
 
 func (s *scripted) Apply(_ context.Context, c Change) (*Outcome, error) {
@@ -75,6 +85,13 @@ func TestClientAndServerAgree(t *testing.T) {
 	want := ExplainQuery{Name: "www.shop.example", Type: "AAAA", Client: netip.MustParsePrefix("192.0.2.0/24")}
 	if _, err := c.Explain(t.Context(), want); err != nil || b.query != want {
 		t.Fatalf("explain asked %+v, %v; want %+v", b.query, err, want)
+	}
+	most := TopQuery{By: ByClient, Limit: 3}
+	if top, err := c.Top(t.Context(), most); err != nil || b.top != most || top.By != ByClient || len(top.Items) != 1 {
+		t.Fatalf("top asked %+v, got %+v, %v; want %+v", b.top, top, err, most)
+	}
+	if q, err := c.Queries(t.Context()); err != nil || len(q.Counts) != 1 || q.Counts[0].Count != 9 || q.Counts[0].Client.Bits() != 24 {
+		t.Fatalf("queries = %+v, %v", q, err)
 	}
 	change := Change{Override: replication.Override{Site: "fra", Action: replication.Drain, Why: "disk"}, DryRun: true}
 	if o, err := c.Apply(t.Context(), change); err != nil || !o.Applied || b.change != change {

@@ -112,6 +112,44 @@ type Explanation struct {
 	Trace  *steer.Trace `json:"trace,omitempty"`  // how a steered answer was chosen; nil for a static one
 }
 
+// Top is what a node was asked most, as a sample of its queries tells.
+type Top struct {
+	Node   string    `json:"node"`
+	By     string    `json:"by"`     // ByName, ByClient or ByType
+	Sample int       `json:"sample"` // one of so many queries was counted; counts are multiplied by it
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until"`
+	Total  uint64    `json:"total"` // queries, those that are not listed included
+	Items  []TopItem `json:"items"` // most first
+	// Estimated says that there is more than the node keeps in mind, so that small counts are rough.
+	Estimated bool `json:"estimated"`
+}
+
+// TopItem is a name, a client network or a type.
+type TopItem struct {
+	Key   string  `json:"key"`
+	Count uint64  `json:"count"`
+	Share float64 `json:"share"` // of all queries, 0..1
+}
+
+// Queries is how much client networks ask a node's services, as a sample of its queries tells.
+type Queries struct {
+	Node      string       `json:"node"`
+	Sample    int          `json:"sample"` // as in Top
+	Since     time.Time    `json:"since"`
+	Until     time.Time    `json:"until"`
+	Total     uint64       `json:"total"`     // of the counts
+	Estimated bool         `json:"estimated"` // as in Top; sums over many networks are right on average all the same
+	Counts    []QueryCount `json:"counts"`    // most first
+}
+
+// QueryCount is one client network, at most a /24 or a /48, and one service.
+type QueryCount struct {
+	Client  netip.Prefix `json:"client"`
+	Service string       `json:"service"`
+	Count   uint64       `json:"count"`
+}
+
 // Ack says how far a change must have come before the call returns.
 type Ack string
 

@@ -80,7 +80,7 @@ const metricsWithin = 2 * time.Second
 // metricsHandler serves everything that the node counts.
 func (n *Node) metricsHandler() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(n.dns, nodeCollector{n}, probeCollector{n.prober}, gossipCollector{n.gossip},
+	registry.MustRegister(n.dns, watchCollector{&n.watchers}, nodeCollector{n}, probeCollector{n.prober}, gossipCollector{n.gossip},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }

@@ -47,16 +47,17 @@ type Node struct {
 	bootEpoch  uint64
 	started    time.Time
 
-	store   *store
-	disk    *disk.Store
-	audit   *auditLog
-	prober  *probe.Prober
-	gossip  *gossip.Gossip
-	dns     *dnsserver.Server
-	api     net.Listener
-	journal control.Journal
-	changed notifier // plan or records are different
-	reloads reloadCount
+	watchers watchers
+	store    *store
+	disk     *disk.Store
+	audit    *auditLog
+	prober   *probe.Prober
+	gossip   *gossip.Gossip
+	dns      *dnsserver.Server
+	api      net.Listener
+	journal  control.Journal
+	changed  notifier // plan or records are different
+	reloads  reloadCount
 
 	refused atomic.Uint64 // records from peers
 
@@ -145,8 +146,12 @@ func New(o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.watchers, err = newWatchers(cfg.DNS, n.version, now, n.log); err != nil {
+		return nil, err
+	}
 	dnsOpts := dnsOptions(cfg.DNS, n.log)
 	dnsOpts.Cookies.Keys = keys.cookies
+	dnsOpts.Tap = n.watchers.tap
 	if n.dns, err = dnsserver.New(dnsOpts); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
 		return nil, err
 	}
 	defer n.reloading.give()
+	n.watchers.reopen() // whatever becomes of the rest: a log was moved
 	var keys keys
 	next, err := load(n.opts.ConfigFile, n.opts.Overrides, time.Now())
 	if err == nil {

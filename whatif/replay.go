@@ -17,6 +17,8 @@ type Options struct {
 	Total float64
 	// Farther is the distance in km by which a client may be moved away before it is listed; 0 = any that is farther.
 	Farther float64
+	// Uncapped says that counts without a Total are no load that capacities can be compared with.
+	Uncapped bool
 }
 
 // Result is what a change does to clients.
@@ -28,6 +30,8 @@ type Result struct {
 	Sites []Shift `json:"sites"` // by name
 	Moves []Move  `json:"moves"` // largest load first, at most MaxMoves
 	More  int     `json:"more"`  // moves that are not listed
+
+	Uncapped bool `json:"uncapped"` // loads were not compared with capacities
 }
 
 // MaxMoves is how many moves a result lists.
@@ -89,7 +93,7 @@ func Replay(now, then Situation, demand []Demand, o Options) (*Result, error) {
 	if o.Total > 0 && total > 0 {
 		unit = o.Total / total
 	}
-	r := &Result{Sites: []Shift{}, Moves: []Move{}}
+	r := &Result{Sites: []Shift{}, Moves: []Move{}, Uncapped: o.Uncapped && o.Total == 0}
 	shifts := map[string]*Shift{}
 	for _, d := range demand {
 		load := d.Count * unit
@@ -125,7 +129,7 @@ func Replay(now, then Situation, demand []Demand, o Options) (*Result, error) {
 	for _, site := range then.Config.Sites {
 		s := shifts[site.Name]
 		s.Capacity, s.Down = float64(site.Capacity), slices.Contains(then.Down, site.Name)
-		s.Over = s.Capacity > 0 && s.After > s.Capacity
+		s.Over = s.Capacity > 0 && s.After > s.Capacity && !r.Uncapped
 	}
 	for _, s := range shifts {
 		r.Sites = append(r.Sites, *s)

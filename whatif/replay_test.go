@@ -91,6 +91,10 @@ func TestLossOfASite(t *testing.T) {
 		t.Errorf("the largest move: %+v", m)
 	}
 
+	bare := replay(t, now, then, []Demand{{demand[1].Client, 500, "shop"}}, Options{Uncapped: true})
+	if us := bare.Sites[2]; us.After != 500 || us.Over || !bare.Uncapped {
+		t.Errorf("counts that are no load: %+v: want 500, not over", us)
+	}
 	scaled := replay(t, now, then, demand, Options{Total: 260})
 	if us := scaled.Sites[2]; us.After != 180 || !us.Over {
 		t.Errorf("twice the load: %+v: want 180, over", us)

@@ -39,15 +39,18 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), statusCommand(), sitesCommand(), membersCommand(), explainCommand(),
 			drainCommand(), undrainCommand(), overrideCommand(), eventsCommand(), reloadCommand(), versionCommand(),
-			drillCommand(), renderCommand(), whatifCommand(), pipeCommand(),
+			drillCommand(), renderCommand(), whatifCommand(), topCommand(), pipeCommand(),
 		},
 	})
 }
 
+// defaultAPI is where a node listens when its configuration does not say.
+const defaultAPI = "http://127.0.0.1:8053"
+
 // apiFlag and jsonFlag are on every command that speaks to a node.
 func apiFlag() cli.Flag {
 	return &cli.StringFlag{
-		Name: "api", EnvVars: []string{"MERIDIAN_API"}, Value: "http://127.0.0.1:8053",
+		Name: "api", EnvVars: []string{"MERIDIAN_API"}, Value: defaultAPI,
 		Usage: "control API of the node to speak to, `URL`",
 	}
 }

@@ -105,7 +105,7 @@ type line struct {
 
 // Take implements [tap.Sink]. What was no query is not logged.
 func (l *Log) Take(x *tap.Exchange) {
-	name, ok := question(x.Query)
+	name, ok := x.Name()
 	if !ok {
 		return
 	}
@@ -115,7 +115,7 @@ func (l *Log) Take(x *tap.Exchange) {
 		Service: x.Meta.Service, Dropped: !x.Sent, Size: len(x.Answer), Sample: l.opts.Sample,
 	}
 	if x.Subnet.IsValid() {
-		ecs := l.mask(x.Subnet.Addr().Unmap(), x.Subnet.Bits())
+		ecs := l.mask(x.Subnet.Addr(), x.Subnet.Bits())
 		out.ECS = &ecs
 	}
 	if x.Meta.Service != "" {
@@ -146,16 +146,6 @@ func (l *Log) mask(a netip.Addr, bits int) netip.Prefix {
 	}
 	masked, _ := a.Prefix(min(bits, most)) // which either family has
 	return masked
-}
-
-// question returns the name that a query is about, in lower case.
-func question(query []byte) (string, bool) {
-	const header = 12
-	if len(query) <= header {
-		return "", false
-	}
-	name, _, err := dns.UnpackDomainName(query, header)
-	return dns.CanonicalName(name), err == nil
 }
 
 func rcode(n uint16) string {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
 
@@ -28,6 +30,16 @@ type Exchange struct {
 	// Answer is nil when nothing was sent, and when query and answer are longer than 2 KiB together, as only some over
 	// TCP are. It has no edns-tcp-keepalive option (RFC 7828): that is added for the connection.
 	Answer []byte
+}
+
+// Name returns the name that the query is about, fully qualified and in lower case. ok is false when it cannot be read.
+func (x *Exchange) Name() (name string, ok bool) {
+	const header = 12
+	if len(x.Query) <= header {
+		return "", false
+	}
+	name, _, err := dns.UnpackDomainName(x.Query, header)
+	return dns.CanonicalName(name), err == nil
 }
 
 // Sink gets exchanges. Take is called by one goroutine and must not wait.

@@ -68,6 +68,9 @@ func (r *Responder) Subnet() netip.Prefix {
 	if !s.valid || !s.addr.IsValid() {
 		return netip.Prefix{}
 	}
+	if s.addr.Is4In6() && s.source >= 96 {
+		return netip.PrefixFrom(s.addr.Unmap(), int(s.source)-96)
+	}
 	return netip.PrefixFrom(s.addr, int(s.source))
 }
 
