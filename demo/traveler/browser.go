@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -213,6 +214,20 @@ type Attempt struct {
 	Took  time.Duration
 	Since time.Time // the address has failed from this city since then
 	Err   error     // nil = it answered
+}
+
+// Reason says for people why the address failed.
+func (a Attempt) Reason() string {
+	switch {
+	case errors.Is(a.Err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(a.Err, syscall.ECONNRESET), errors.Is(a.Err, io.EOF), errors.Is(a.Err, io.ErrUnexpectedEOF):
+		return "the connection was lost"
+	case statusOf(a.Err) == http.StatusGatewayTimeout:
+		return "nobody answered"
+	default:
+		return a.Err.Error()
+	}
 }
 
 type tripKey struct{}
