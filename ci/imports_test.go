@@ -73,6 +73,7 @@ var layers = map[string][]string{
 	"bench":                {},
 	"ci":                   {},
 	"test/crdbgrammar":     {"demo"},
+	"test/browser":         {"demo", "control"},
 	"test/interop":         {},
 }
 
