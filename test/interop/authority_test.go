@@ -2,6 +2,8 @@ package interop
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -57,30 +59,107 @@ func TestLikeNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			port := freePort(t)
-			ours := netip.AddrPortFrom(shopAddr, port)
-			serve(t, dnsserver.Options{Listen: []netip.AddrPort{ours}}, z, nil)
-			theirs := netip.AddrPortFrom(resolverAddr, port).String()
-			startProgram(t, bin, namedPrimary(dir, origin, port), namedArgs, theirs, question(origin, dns.TypeSOA))
-			us, them := connect(t, ours.String()), connect(t, theirs)
-			for _, name := range namesNear(z) {
-				for _, qtype := range []uint16{
-					dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeMX,
-					dns.TypeTXT, dns.TypeSRV, dns.TypeHTTPS, dns.TypePTR, 65280,
-				} {
-					q := question(name, qtype)
-					q.RecursionDesired = false
-					got, want := describe(t, us(q)), describe(t, them(q))
-					if got != want {
-						t.Errorf("%s %v: we answer\n%s\nnamed answers\n%s", name, dns.Type(qtype), got, want)
-					}
-				}
-			}
+			us, them := serveTwice(t, bin, dir, map[string]*zone.Zone{"zone": z})
+			compareAnswers(t, z, us, them)
 		})
 	}
 	if told < 8 {
 		t.Errorf("%d stories", told)
 	}
+}
+
+// Zones out of few labels, so that aliases, cuts, DNAMEs and wildcards meet.
+func TestLikeNamedAtRandom(t *testing.T) {
+	bin := locate(t, "named", "bind9")
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	zones, texts := map[string]*zone.Zone{}, map[string]string{}
+	for len(zones) < 60 {
+		origin := fmt.Sprintf("z%d.example.", len(zones))
+		text := randomZone(rng, origin)
+		write(t, filepath.Join(dir, origin), []byte(text))
+		z, err := zone.Load(zone.Source{Origin: origin, File: filepath.Join(dir, origin)})
+		if err != nil {
+			continue
+		}
+		zones[origin], texts[origin] = z, text
+	}
+	us, them := serveTwice(t, bin, dir, zones)
+	for origin, z := range zones {
+		if !compareAnswers(t, z, us, them) {
+			t.Errorf("seed %d: zone %s\n%s", seed, origin, texts[origin])
+		}
+	}
+}
+
+// randomZone writes a zone that may or may not load.
+func randomZone(rng *rand.Rand, origin string) string {
+	name := func() string {
+		name := origin
+		for range rng.IntN(4) {
+			name = []string{"a", "b", "c", "*"}[rng.IntN(4)] + "." + name
+		}
+		return name
+	}
+	target := func() string {
+		if rng.IntN(6) == 0 {
+			return "host.elsewhere.test."
+		}
+		return name()
+	}
+	text := fmt.Sprintf("%s 300 SOA ns.elsewhere.test. host.elsewhere.test. 1 2 3 4 60\n%[1]s 300 NS ns.elsewhere.test.\n", origin)
+	for range 3 + rng.IntN(7) {
+		owner := name()
+		switch rng.IntN(8) {
+		case 0, 1:
+			text += fmt.Sprintf("%s 300 CNAME %s\n", owner, target())
+		case 2:
+			text += fmt.Sprintf("%s 300 NS ns.elsewhere.test.\n", owner)
+			if rng.IntN(2) == 0 {
+				text += fmt.Sprintf("%s 300 NS ns.%[1]s\nns.%[1]s 300 A 192.0.2.53\n", owner)
+			}
+		case 3:
+			text += fmt.Sprintf("%s 300 DNAME %s\n", owner, target())
+		case 4:
+			text += fmt.Sprintf("%s 300 MX 10 %s\n", owner, target())
+		default:
+			text += fmt.Sprintf("%s 300 A 192.0.2.%d\n", owner, rng.IntN(9))
+		}
+	}
+	return text
+}
+
+// serveTwice serves zones from files in dir and from named, and returns what asks either.
+func serveTwice(t *testing.T, bin, dir string, zones map[string]*zone.Zone) (us, them func(*dns.Msg) *dns.Msg) {
+	t.Helper()
+	port := freePort(t)
+	ours, theirs := netip.AddrPortFrom(shopAddr, port), netip.AddrPortFrom(resolverAddr, port).String()
+	list := slices.Collect(maps.Values(zones))
+	serve(t, dnsserver.Options{Listen: []netip.AddrPort{ours}}, nil, list...)
+	startProgram(t, bin, namedPrimary(dir, zones, port), namedArgs, theirs, question(list[0].Origin(), dns.TypeSOA))
+	return connect(t, ours.String()), connect(t, theirs)
+}
+
+// compareAnswers asks both servers about every name in a zone and near those, and every type.
+func compareAnswers(t *testing.T, z *zone.Zone, us, them func(*dns.Msg) *dns.Msg) (alike bool) {
+	t.Helper()
+	alike = true
+	for _, name := range namesNear(z) {
+		for _, qtype := range []uint16{
+			dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeMX, dns.TypeTXT,
+			dns.TypeSRV, dns.TypeHTTPS, dns.TypePTR, 65280,
+		} {
+			q := question(name, qtype)
+			q.RecursionDesired = false
+			if got, want := describe(t, us(q)), describe(t, them(q)); got != want {
+				alike = false
+				t.Errorf("%s %v: we answer\n%s\nnamed answers\n%s", name, dns.Type(qtype), got, want)
+			}
+		}
+	}
+	return alike
 }
 
 func write(t *testing.T, file string, data []byte) {
@@ -111,30 +190,31 @@ func connect(t *testing.T, addr string) func(*dns.Msg) *dns.Msg {
 	}
 }
 
-// namedPrimary is a configuration that serves the zone in a directory, as the master file has it.
-func namedPrimary(dir, origin string, port uint16) string {
-	return fmt.Sprintf(`
+// namedPrimary is a configuration that serves zones as the master files in a directory have them.
+func namedPrimary(dir string, zones map[string]*zone.Zone, port uint16) string {
+	config := fmt.Sprintf(`
 options {
   directory %[1]q;
   listen-on port %[2]d { %[3]v; };
   listen-on-v6 { none; };
   recursion no;
+  notify no;
   minimal-responses yes;
+  zero-no-soa-ttl no;
+  check-names primary ignore;
+  check-integrity no;
+  check-mx ignore;
   max-cache-size 32m;
   pid-file none;
   session-keyfile none;
   managed-keys-directory %[1]q;
 };
 controls { };
-zone %[4]q {
-  type primary;
-  file "zone";
-  zero-no-soa-ttl no;
-  check-names ignore;
-  check-integrity no;
-  check-mx ignore;
-};
-`, dir, port, resolverAddr, origin)
+`, dir, port, resolverAddr)
+	for file, z := range zones {
+		config += fmt.Sprintf("zone %q { type primary; file %q; };\n", z.Origin(), file)
+	}
+	return config
 }
 
 // namesNear returns the owners of a zone, their parents, and names beside and below them.

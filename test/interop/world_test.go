@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
 			Answers: wire.Options{NSID: "fra-1", Version: "meridian"},
 			Cookies: dnsserver.CookieOptions{Require: true},
-		}, z, plan)
+		}, plan, z)
 		if addr == shopAddr {
 			w.shop = s
 		}
@@ -67,10 +67,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// serve answers from one zone until the test ends.
-func serve(t *testing.T, o dnsserver.Options, z *zone.Zone, plan *steer.Plan) *dnsserver.Server {
+// serve answers from zones until the test ends.
+func serve(t *testing.T, o dnsserver.Options, plan *steer.Plan, list ...*zone.Zone) *dnsserver.Server {
 	t.Helper()
-	zones, err := zone.NewSet([]*zone.Zone{z})
+	zones, err := zone.NewSet(list)
 	if err != nil {
 		t.Fatal(err)
 	}
