@@ -35,5 +35,7 @@
 // 0.0.0.0 and :: it takes IP_PKTINFO, which exists on Linux; elsewhere a wildcard address is an error. The wildcard
 // :: means IPv6 only: list 0.0.0.0 beside it to serve both.
 //
+// Who watches queries (package tap) gets copies, of a sample, through rings that are full before anything waits.
+//
 // A query that makes the server panic gets SERVFAIL and is counted and logged; the server goes on.
 package dnsserver

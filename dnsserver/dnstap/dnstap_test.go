@@ -358,6 +358,68 @@ func TestFile(t *testing.T) {
 	})
 }
 
+// Somebody else's reader takes the stream from its handshake to its end, and a reload does not interrupt it.
+func TestCapture(t *testing.T) {
+	const program = "fstrm_capture"
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("NOT READ BY %s: %v", program, err)
+	}
+	dir := t.TempDir()
+	path, out := filepath.Join(dir, "s"), filepath.Join(dir, "out.fstrm")
+	said, err := os.Create(filepath.Join(dir, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	hear := func() string {
+		b, err := os.ReadFile(said.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	capture := exec.Command(program, "-d", "-d", "-d", "-d", "-d", "-t", contentType, "-u", path, "-w", out)
+	capture.Stderr = said
+	if err := capture.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	t.Cleanup(func() {
+		if !ended {
+			_ = capture.Process.Kill()
+			_ = capture.Wait()
+		}
+	})
+	o := newOutput(t, Options{Socket: path})
+	end := run(t, o)
+	eventually(t, "it has begun", func() bool { return strings.Contains(hear(), "received FSTRM_CONTROL_START") })
+	o.Take(exchange(t, "first.example.", "192.0.2.1:1", wire.UDP, true))
+	o.Reopen()
+	o.Take(exchange(t, "second.example.", "192.0.2.1:1", wire.UDP, true))
+	end()
+	if o.Lost() != 0 {
+		t.Errorf("%d lost", o.Lost())
+	}
+	if err := capture.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err = capture.Wait()
+	if ended = true; err != nil {
+		t.Fatalf("%v: %s", err, hear())
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := bytes.NewReader(b)
+	if err := expect(r, start); err != nil {
+		t.Fatal(err)
+	}
+	if got := readFrames(t, r); len(got) != 4 || strings.Count(hear(), "received FSTRM_CONTROL_START") != 1 {
+		t.Errorf("%d frames of 4; it said:\n%s", len(got), hear())
+	}
+}
+
 // decode runs somebody else's reader.
 func decode(t *testing.T, program string, args ...string) string {
 	t.Helper()

@@ -40,7 +40,7 @@ const (
 )
 
 // protocols are the values of SocketProtocol by the name of a transport.
-var protocols = map[string]uint64{"udp": 1, "tcp": 2, "tls": 3, "dot": 3}
+var protocols = map[string]uint64{"udp": 1, "tcp": 2, "dot": 3}
 
 // encoder makes frames of exchanges. Its space is used again.
 type encoder struct {

@@ -29,6 +29,7 @@ type Options struct {
 type Output struct {
 	*tap.Outlet
 	encoder *encoder
+	file    bool
 }
 
 var _ tap.Runner = (*Output)(nil)
@@ -42,7 +43,14 @@ func New(o Options) (*Output, error) {
 	if o.File != "" {
 		name, open = o.File, func(context.Context) (io.WriteCloser, error) { return create(o.File) }
 	}
-	return &Output{Outlet: tap.NewOutlet(name, open, o.Logger), encoder: newEncoder(o.Identity, o.Version)}, nil
+	return &Output{Outlet: tap.NewOutlet(name, open, o.Logger), encoder: newEncoder(o.Identity, o.Version), file: o.File != ""}, nil
+}
+
+// Reopen ends a file and begins another. A socket stays as it is.
+func (o *Output) Reopen() {
+	if o.file {
+		o.Outlet.Reopen()
+	}
 }
 
 // Take implements [tap.Sink].
