@@ -13,25 +13,22 @@ import (
 	"github.com/meridian-gtm/meridian/drill"
 )
 
-// TestDrills plays quick drills of the catalogue against a lab on free ports, over the fault control, DNS and the
-// control API alone. Limits of time are those of the catalogue, stretched for machines that are busy testing.
-func TestDrills(t *testing.T) {
-	if testing.Short() {
-		t.Skip("drills take half a minute")
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	l, err := New(ctx, Options{AnyPort: true})
+// startLab runs a lab on free ports until the test ends.
+func startLab(t *testing.T) *Lab {
+	t.Helper()
+	l, err := New(t.Context(), Options{AnyPort: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	select {
 	case <-l.Ready():
 	case err := <-ended:
@@ -40,6 +37,17 @@ func TestDrills(t *testing.T) {
 	case <-time.After(90 * time.Second):
 		t.Fatal("not ready in 90 s")
 	}
+	return l
+}
+
+// TestDrills plays quick drills of the catalogue against a lab on free ports, over the fault control, DNS and the
+// control API alone. Limits of time are those of the catalogue, stretched for machines that are busy testing.
+func TestDrills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drills take half a minute")
+	}
+	ctx := t.Context()
+	l := startLab(t)
 	demo, err := drill.DialDemo(ctx, l.World.ControlAddr().String())
 	if err != nil {
 		t.Fatal(err)
