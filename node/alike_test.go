@@ -120,7 +120,7 @@ func (f *fleet) apply(node int, o replication.Override, more ...func(*control.Ch
 	if o.Who == "" {
 		o.Who, o.Why = "ana", "a test"
 	}
-	c := control.Change{Override: o, Wait: patience}
+	c := control.Change{Override: o, Wait: min(patience, ackWaitMax)}
 	for _, m := range more {
 		m(&c)
 	}
