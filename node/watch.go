@@ -52,7 +52,7 @@ func newWatchers(c config.DNS, version string, now time.Time, log *slog.Logger) 
 	}
 	if t := c.Traffic; t.Sample > 0 {
 		w.traffic = &trafficSink{sample: t.Sample, counter: traffic.NewCounter(t.Window, now, rand.Uint64())}
-		outputs = append(outputs, tap.Output{Sink: w.traffic, Sample: t.Sample})
+		outputs = append(outputs, tap.Output{Sink: w.traffic, Sample: t.Sample, Question: true})
 	}
 	w.tap, err = tap.New(outputs...)
 	return w, err

@@ -86,11 +86,15 @@ func (p *Point) Take(query, answer []byte, client netip.AddrPort, subnet netip.P
 	s.wanted, s.time, s.client, s.server, s.subnet = wanted, p.now, client, p.server, subnet
 	s.transport, s.meta, s.sent = tr, *m, answer != nil
 	s.query, s.answer = 0, 0
-	if len(query) <= slotSize {
-		s.query = copy(s.room[:], query)
-	}
-	if s.query+len(answer) <= slotSize {
-		s.answer = copy(s.room[s.query:], answer)
+	if len(s.room) < wholeSize {
+		s.query = copy(s.room, query)
+	} else {
+		if len(query) <= len(s.room) {
+			s.query = copy(s.room, query)
+		}
+		if s.query+len(answer) <= len(s.room) {
+			s.answer = copy(s.room[s.query:], answer)
+		}
 	}
 	s.fill(number)
 	if number%(ringSize/2) == 0 {

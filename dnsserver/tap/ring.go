@@ -10,9 +10,12 @@ import (
 // ringSize is the number of exchanges that wait in a ring, a power of two.
 const ringSize = 512
 
-// slotSize is the room for a query and its answer, in octets: more than a UDP answer of the default size and any usual
+// wholeSize is the room for a query and its answer, in octets: more than a UDP answer of the default size and any usual
 // query take.
-const slotSize = 2048
+const wholeSize = 2048
+
+// questionSize is the room for a query up to its question (RFC 1035 section 4.1).
+const questionSize = 12 + 255 + 4
 
 // ring is a bounded queue of many writers and one reader (after Vyukov). A slot's turn says whose it is: that of the
 // writer who gets the number turn, or, with a turn of the number plus one, the reader's.
@@ -37,13 +40,15 @@ type slot struct {
 	sent      bool
 	query     int // octets in room; the answer follows
 	answer    int
-	room      [slotSize]byte
+	room      []byte
 }
 
-func newRing() *ring {
+func newRing(room int) *ring {
 	r := &ring{}
+	rooms := make([]byte, ringSize*room)
 	for i := range r.slots {
 		r.slots[i].turn.Store(uint64(i))
+		r.slots[i].room = rooms[i*room : (i+1)*room]
 	}
 	return r
 }

@@ -23,7 +23,7 @@ type Exchange struct {
 	Transport wire.Transport
 	Meta      wire.Meta
 
-	// Query is nil when it is longer than 2 KiB.
+	// Query is nil when it is longer than 2 KiB, and may end behind its question where no sink needs more.
 	Query []byte
 	// Sent says that the query was answered: it was a query, and no rate limit dropped the answer.
 	Sent bool
@@ -57,6 +57,8 @@ type Runner interface {
 type Output struct {
 	Sink   Sink
 	Sample int // one of so many queries, 1..1,000,000
+	// Question says that the sink needs no answers, and of queries no more than the question. If all do, rings are small.
+	Question bool
 }
 
 // maxOutputs is how many sinks a slot can name.
@@ -65,6 +67,7 @@ const maxOutputs = 8
 // Tap hands exchanges from a server to sinks.
 type Tap struct {
 	outputs []Output
+	room    int           // of a slot, octets
 	wake    chan struct{} // a ring is half full
 	lost    atomic.Uint64
 
@@ -86,7 +89,13 @@ func New(outputs ...Output) (*Tap, error) {
 	if len(errs) > 0 || len(outputs) == 0 {
 		return nil, errors.Join(errs...)
 	}
-	return &Tap{outputs: outputs, wake: make(chan struct{}, 1)}, nil
+	t := &Tap{outputs: outputs, room: questionSize, wake: make(chan struct{}, 1)}
+	for _, o := range outputs {
+		if !o.Question {
+			t.room = wholeSize
+		}
+	}
+	return t, nil
 }
 
 // Lost returns how many exchanges were lost because the sinks were slower than the queries.
@@ -162,7 +171,7 @@ func (t *Tap) NewFeed() *Feed {
 	if t == nil {
 		return nil
 	}
-	r := newRing()
+	r := newRing(t.room)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rings = append(t.rings[:len(t.rings):len(t.rings)], r)

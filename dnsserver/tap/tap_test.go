@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
@@ -129,6 +132,28 @@ func TestLongMessages(t *testing.T) {
 		tp.drain()
 		if len(x.Query) != tt.wantQuery || len(x.Answer) != tt.wantAnswer || x.Sent != (tt.answer > 0) {
 			t.Errorf("%+v: query %d, answer %d, sent %t", tt, len(x.Query), len(x.Answer), x.Sent)
+		}
+	}
+}
+
+// Sinks that want the question alone get all of the longest one, and no answer.
+func TestQuestions(t *testing.T) {
+	var x Exchange
+	tp := newTap(t, Output{Sample: 1, Question: true, Sink: sink(func(got *Exchange) { x = *got })})
+	p := tp.NewFeed().NewPoint(netip.AddrPort{})
+	label := strings.Repeat("a", 63) + "."
+	longest := label + label + label + label[2:]
+	for _, name := range []string{".", "www.shop.example.", longest} {
+		m := new(dns.Msg).SetQuestion(name, dns.TypeA)
+		m.SetEdns0(1232, false)
+		query, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer(p, query, []byte("answer"))
+		tp.drain()
+		if got, ok := x.Name(); !ok || got != name || x.Answer != nil || !x.Sent {
+			t.Errorf("%s: got %s, %t, answer %q, sent %t", name, got, ok, x.Answer, x.Sent)
 		}
 	}
 }
