@@ -13,7 +13,7 @@ func banner(w io.Writer, l *lab.Lab) {
 	fmt.Fprintf(w, "Three datacenters run in this process, each with a DNS node. Shop from any city, in a browser:\n\n")
 	fmt.Fprintf(w, "  http://%s/   # the cities, and where each is sent\n", l.TravelerAddr())
 	for _, c := range l.Travel().Cities {
-		fmt.Fprintf(w, "  http://%s.localhost:%d/   # %s\n", c.Name, l.TravelerAddr().Port(), c.Title)
+		fmt.Fprintf(w, "  http://%s.localhost:%d/   # %s\n", c.Name(), l.TravelerAddr().Port(), c.Title)
 	}
 	fmt.Fprintf(w, "\nAsk DNS as a client of any city:\n\n")
 	for _, c := range l.Clients {

@@ -25,14 +25,14 @@ func travelerCommand() *cli.Command {
 			"server first, and the others when that one is silent.\n\n" +
 			"Examples:\n" +
 			"  shop traveler --dns 127.0.0.1:5300 --name www.shop.example --port 8000 --city frankfurt=198.51.100.0/26\n" +
-			"  shop traveler --dns 203.0.113.1,203.0.113.2 --name www.shop.example --city newyork=192.0.2.0/26 --city frankfurt=198.51.100.0/26",
+			"  shop traveler --dns 203.0.113.1,203.0.113.2 --name www.shop.example --city 'New York=192.0.2.0/26' --city Frankfurt=198.51.100.0/26",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"SHOP_LISTEN"}, Value: "127.0.0.1:8080", Usage: "`ADDRESS` for browsers"},
 			&cli.StringSliceFlag{Name: "dns", Usage: "DNS servers to ask, as `LIST` of ADDRESS or ADDRESS:PORT"},
 			&cli.StringSliceFlag{Name: "api", Usage: "control APIs of the same nodes in the same order, as `LIST`; default unknown: answers are not explained"},
 			&cli.StringFlag{Name: "name", Value: "www.shop.example", Usage: "`NAME` of the shop"},
 			&cli.UintFlag{Name: "port", Value: 80, Usage: "`PORT` of the shop's addresses"},
-			&cli.StringSliceFlag{Name: "city", Usage: "a city and its clients' network, as `NAME=PREFIX`; repeat it"},
+			&cli.StringSliceFlag{Name: "city", Usage: "a city and its clients' network, as `NAME=PREFIX`, such as 'New York=192.0.2.0/26'; repeat it"},
 		},
 		Action: travel,
 	}
@@ -57,7 +57,10 @@ func travel(c *cli.Context) error {
 		if err != nil {
 			return cmdline.Usagef("city %q: want NAME=PREFIX, such as frankfurt=198.51.100.0/26", text)
 		}
-		city := traveler.City{Name: name, Prefix: prefix}
+		if name != "" {
+			name = strings.ToUpper(name[:1]) + name[1:]
+		}
+		city := traveler.City{Title: name, Prefix: prefix}
 		for j := range servers {
 			city.Servers = append(city.Servers, servers[(i+j)%len(servers)])
 		}

@@ -46,7 +46,7 @@ func TestTraveler(t *testing.T) {
 	go func() {
 		code <- run(ctx, []string{
 			"shop", "traveler", "--listen", "127.0.0.1:0", "--dns", conn.LocalAddr().String(), "--name", "www.shop.example", "--port", at.Port(),
-			"--city", "newyork=192.0.2.0/26", "--city", "frankfurt=198.51.100.0/26",
+			"--city", "New York=192.0.2.0/26", "--city", "frankfurt=198.51.100.0/26",
 		}, &stdout, io.Discard)
 	}()
 	target := stdout.await(t, `traveler at (\S+)`)
@@ -63,6 +63,15 @@ func TestTraveler(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || string(body) != "welcome to www.shop.example" || resp.Header.Get("Traveler-City") != "frankfurt" {
 		t.Errorf("%s %q from city %q, %v", resp.Status, body, resp.Header.Get("Traveler-City"), err)
+	}
+	list, err := http.Get(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Body.Close()
+	page, err := io.ReadAll(list.Body)
+	if err != nil || !strings.Contains(string(page), `//newyork.localhost`) || !strings.Contains(string(page), ">Frankfurt<") {
+		t.Errorf("cities: %v, %s", err, page)
 	}
 	command(t, 0, "probe", target+"/healthz")
 	cancel()

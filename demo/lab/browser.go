@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/meridian-gtm/meridian/demo/traveler"
 	"github.com/meridian-gtm/meridian/demo/world"
@@ -57,8 +56,7 @@ func (l *Lab) Travel() traveler.Options {
 	t := traveler.Options{Shop: Host, Port: l.World.Port(), Logger: l.logger}
 	for i, c := range l.Clients {
 		city := traveler.City{
-			Name: strings.ToLower(strings.ReplaceAll(c.City, " ", "")), Title: c.City, Prefix: c.Prefix,
-			Dial: l.World.Network().Dialer(c.Home),
+			Title: c.City, Prefix: c.Prefix, Dial: l.World.Network().Dialer(c.Home),
 		}
 		for j := range l.Members {
 			m := l.Members[(i+j)%len(l.Members)]

@@ -23,7 +23,7 @@ func TestTravelersSeeTheirOwnDatacenter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Host = l.Travel().Cities[i].Name + ".localhost"
+		req.Host = l.Travel().Cities[i].Name() + ".localhost"
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -24,13 +24,15 @@ import (
 
 // City is a place to shop from.
 type City struct {
-	Name    string       // first label of its name under localhost: "frankfurt"
-	Title   string       // for people: "Frankfurt"
+	Title   string       // for people: "New York"
 	Prefix  netip.Prefix // that its resolver sends as EDNS Client Subnet
 	Servers []Server     // that its resolver asks, in this order
 	// Dial opens connections from the city; nil = as they are from here.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
+
+// Name is the city's first label under localhost: its title in small letters and without blanks, "newyork".
+func (c City) Name() string { return strings.ToLower(strings.ReplaceAll(c.Title, " ", "")) }
 
 // Options describe a traveler.
 type Options struct {
@@ -91,14 +93,14 @@ func New(o Options) (*Traveler, error) {
 	}
 	t := &Traveler{opt: o}
 	for _, c := range o.Cities {
-		if !isLabel(c.Name) || t.city(c.Name) != nil {
-			faults = append(faults, fmt.Errorf("city %q: want a name of its own, of a-z, 0-9 and -", c.Name))
+		if !isLabel(c.Name()) || t.city(c.Name()) != nil {
+			faults = append(faults, fmt.Errorf("city %q: want a name of its own, of a-z, 0-9, - and blanks", c.Title))
 		}
 		if !c.Prefix.IsValid() || c.Prefix != c.Prefix.Masked() {
-			faults = append(faults, fmt.Errorf("city %q: prefix %s: want a network, such as 198.51.100.0/26", c.Name, c.Prefix))
+			faults = append(faults, fmt.Errorf("city %q: prefix %s: want a network, such as 198.51.100.0/26", c.Title, c.Prefix))
 		}
 		if len(c.Servers) == 0 {
-			faults = append(faults, fmt.Errorf("city %q: no DNS server: want one or more", c.Name))
+			faults = append(faults, fmt.Errorf("city %q: no DNS server: want one or more", c.Title))
 		}
 		t.cities = append(t.cities, newCity(c, o))
 	}
@@ -115,9 +117,6 @@ func New(o Options) (*Traveler, error) {
 func newCity(c City, o Options) *city {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
-	}
-	if c.Title == "" {
-		c.Title = c.Name
 	}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, o.Connect)
@@ -144,7 +143,7 @@ func isLabel(s string) bool {
 }
 
 func (t *Traveler) city(name string) *city {
-	i := slices.IndexFunc(t.cities, func(c *city) bool { return c.Name == name })
+	i := slices.IndexFunc(t.cities, func(c *city) bool { return c.Name() == name })
 	if i < 0 {
 		return nil
 	}
@@ -192,7 +191,7 @@ func (t *Traveler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *Traveler) names() string {
 	var names []string
 	for _, c := range t.cities {
-		names = append(names, c.Name+".localhost")
+		names = append(names, c.Name()+".localhost")
 	}
 	return strings.Join(names, ", ")
 }
@@ -200,6 +199,7 @@ func (t *Traveler) names() string {
 // trip is what happened to one request.
 type trip struct {
 	city     *city
+	port     string // see page
 	body     []byte
 	answer   Answer // the last one
 	fresh    bool   // was asked for on this trip
@@ -242,7 +242,7 @@ func (t *Traveler) forward(w http.ResponseWriter, r *http.Request, c *city) {
 		http.Error(w, fmt.Sprintf("body: %v: want at most %d octets", err, maxBody), http.StatusRequestEntityTooLarge)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), tripKey{}, &trip{city: c, body: body}))
+	r = r.WithContext(context.WithValue(r.Context(), tripKey{}, &trip{city: c, port: portOf(r), body: body}))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	t.proxy.ServeHTTP(w, r)
 }
@@ -374,7 +374,7 @@ func (t *Traveler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the browser left
 	}
-	t.opt.Logger.Info("trip", "city", p.city.Name, "method", r.Method, "path", r.URL.Path, "err", err)
+	t.opt.Logger.Info("trip", "city", p.city.Name(), "method", r.Method, "path", r.URL.Path, "err", err)
 	t.failurePage(w, r, p, statusOf(err))
 }
 
@@ -391,7 +391,7 @@ func addBadge(resp *http.Response) error {
 	p := tripOf(resp.Request)
 	last := p.attempts[len(p.attempts)-1]
 	h := resp.Header
-	h.Set(headerPrefix+"City", p.city.Name)
+	h.Set(headerPrefix+"City", p.city.Name())
 	h.Set(headerPrefix+"Address", last.Addr.String())
 	h.Set(headerPrefix+"Ttl-Left", strconv.Itoa(p.answer.secondsLeft(time.Now())))
 	h.Set(headerPrefix+"Dns", p.answer.Server.String())

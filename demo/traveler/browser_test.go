@@ -77,7 +77,7 @@ func newSea(t *testing.T) *sea {
 	var err error
 	s.Traveler, err = New(Options{
 		Shop: "www.shop.example", Connect: 200 * time.Millisecond, Answer: time.Second,
-		Cities: []City{{Name: "frankfurt", Title: "Frankfurt", Prefix: r.from, Servers: r.servers, Dial: dial}},
+		Cities: []City{{Title: "Frankfurt", Prefix: r.from, Servers: r.servers, Dial: dial}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +247,10 @@ func TestOrderIsNotSentTwice(t *testing.T) {
 				said = "It may have been carried out or not"
 			}
 			wantPage(t, w, 502, said)
+			// The browser would leave out the Origin of a form on a page that has no referrer.
+			if got := w.Header().Get("Referrer-Policy"); got != "same-origin" {
+				t.Errorf("Referrer-Policy %q: want same-origin", got)
+			}
 			if strings.Contains(w.Body.String(), "http-equiv") {
 				t.Error("the page loads itself again: that would not be the form")
 			}
@@ -301,10 +305,10 @@ func TestFailureOfDNS(t *testing.T) {
 
 func TestNewSaysEverythingThatIsWrong(t *testing.T) {
 	_, err := New(Options{Cities: []City{
-		{Name: "Bad Name", Prefix: netip.MustParsePrefix("198.51.100.1/26")}, {Name: "a", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Servers: []Server{{}}},
-		{Name: "a", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Servers: []Server{{}}},
+		{Title: "Bad_Name", Prefix: netip.MustParsePrefix("198.51.100.1/26")}, {Title: "a", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Servers: []Server{{}}},
+		{Title: "a", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Servers: []Server{{}}},
 	}})
-	for _, text := range []string{"shop: want a name", `"Bad Name": want a name`, "198.51.100.1/26: want a network", "no DNS server", `"a": want a name of its own`} {
+	for _, text := range []string{"shop: want a name", `"Bad_Name": want a name`, "198.51.100.1/26: want a network", "no DNS server", `"a": want a name of its own`} {
 		if err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("no %q in %v", text, err)
 		}

@@ -36,7 +36,7 @@ const ownPath = "/-/"
 func ownHeader(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // without a referrer a form would have no Origin either
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
@@ -49,13 +49,14 @@ type badge struct {
 	Scope  netip.Prefix
 	Addr   netip.Addr // that was connected to
 	Tried  []Attempt  // before it
+	Port   string     // see page
 }
 
 func newBadge(p *trip, now time.Time) badge {
 	last := len(p.attempts) - 1
 	return badge{
 		City: p.city.City, Answer: p.answer, Fresh: p.fresh, Left: p.answer.secondsLeft(now),
-		Scope: netip.PrefixFrom(p.city.Prefix.Addr(), int(p.answer.Scope)).Masked(), Addr: p.attempts[last].Addr, Tried: p.attempts[:last],
+		Scope: netip.PrefixFrom(p.city.Prefix.Addr(), int(p.answer.Scope)).Masked(), Addr: p.attempts[last].Addr, Tried: p.attempts[:last], Port: p.port,
 	}
 }
 
