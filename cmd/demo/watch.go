@@ -131,7 +131,7 @@ func (o *observer) lookAtSites(ctx context.Context) []screen.Site {
 func (o *observer) facts() screen.Facts {
 	now := time.Now()
 	f := screen.Facts{
-		Title: "Meridian demo: three datacenters in one process", Now: now, Up: now.Sub(o.started), Events: o.feed.list(),
+		Title: "Meridian demo: browse http://" + o.lab.TravelerAddr().String(), Now: now, Up: now.Sub(o.started), Events: o.feed.list(),
 	}
 	for _, fault := range o.lab.World.Faults() {
 		f.Faults = append(f.Faults, screen.Fault{Text: fault.String(), Left: fault.Until.Sub(now)})
