@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,12 +38,34 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	})
 }
 
-// Flags that several commands have.
-func databaseFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name: "db", EnvVars: []string{"SHOP_DB"}, Value: "sqlite:shop.sqlite",
-		Usage: "the database: sqlite:PATH, postgres://... or cockroach://..., as `URL`",
+// databaseFlags say where the database is. databaseOf reads them.
+func databaseFlags(more ...cli.Flag) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{
+			Name: "db", EnvVars: []string{"SHOP_DB"}, Value: "sqlite:shop.sqlite",
+			Usage: "the database: sqlite:PATH, postgres://... or cockroach://..., as `URL`",
+		},
+		&cli.StringFlag{Name: "db-file", EnvVars: []string{"SHOP_DB_FILE"}, Usage: "`FILE` that has the URL instead"},
+	}, more...)
+}
+
+func databaseOf(c *cli.Context) (string, error) {
+	path := c.String("db-file")
+	if path == "" {
+		return c.String("db"), nil
 	}
+	if c.IsSet("db") {
+		return "", cmdline.Usagef("--db and --db-file: want one of them")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	url := strings.TrimSpace(string(b))
+	if url == "" {
+		return "", fmt.Errorf("%s: empty: want the URL of a database", path)
+	}
+	return url, nil
 }
 
 func regionsFlag() cli.Flag {

@@ -129,7 +129,13 @@ func TestServeLoadCheck(t *testing.T) {
 	command(t, 1, "load", "--target", target, "--log", acked, "--orders", "1")
 	command(t, 1, "check", "--db", db, "--bank", bank)
 	command(t, 0, "check", "--db", db, "--bank", "")
-	if out := command(t, 0, "init", "--db", db); !strings.Contains(out, "SQLite") {
+	file := filepath.Join(dir, "database")
+	command(t, 1, "init", "--db-file", file)
+	if err := os.WriteFile(file, []byte(db+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, 2, "init", "--db-file", file, "--db", db)
+	if out := command(t, 0, "init", "--db-file", file); !strings.Contains(out, "SQLite") {
 		t.Errorf("init: %s", out)
 	}
 }

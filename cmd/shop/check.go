@@ -18,14 +18,13 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "prove that nothing was lost, doubled or oversold; exit code 1 if an invariant is violated",
-		Flags: []cli.Flag{
-			databaseFlag(),
+		Flags: databaseFlags(
 			&cli.StringFlag{Name: "bank", EnvVars: []string{"SHOP_BANK"}, Value: "127.0.0.1:8090", Usage: "`ADDRESS` of the bank; empty = do not compare with its book"},
 			&cli.StringSliceFlag{Name: "acked", Usage: "`FILE` of acknowledged orders, written by shop load; - = standard input; may be repeated"},
 			&cli.DurationFlag{Name: "late", Value: time.Minute, Usage: "how long something may wait before it is stuck"},
 			&cli.DurationFlag{Name: "settle", Usage: "wait at most this long for what is on its way"},
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
-		},
+		),
 		Action: check,
 	}
 }
@@ -54,7 +53,11 @@ func check(c *cli.Context) error {
 	if addr := c.String("bank"); addr != "" {
 		o.Book = bank.NewClient(addr, nil)
 	}
-	db, err := store.Open(c.Context, c.String("db"))
+	url, err := databaseOf(c)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(c.Context, url)
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,19 @@ func initCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
 		Usage: "make the database, its tables and the catalogue where they are missing",
-		Flags: []cli.Flag{databaseFlag(), regionsFlag()},
+		Flags: databaseFlags(regionsFlag()),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.WantArgs(c); err != nil {
 				return err
 			}
-			if err := store.Create(c.Context, c.String("db"), c.StringSlice("regions")); err != nil {
+			url, err := databaseOf(c)
+			if err != nil {
 				return err
 			}
-			s, err := shop.Open(c.Context, c.String("db"), c.StringSlice("regions"), shop.Catalog())
+			if err := store.Create(c.Context, url, c.StringSlice("regions")); err != nil {
+				return err
+			}
+			s, err := shop.Open(c.Context, url, c.StringSlice("regions"), shop.Catalog())
 			if err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "run the shop, or some of its roles, until SIGTERM",
-		Flags: []cli.Flag{
+		Flags: databaseFlags(
 			&cli.StringSliceFlag{Name: "roles", EnvVars: []string{"SHOP_ROLES"}, Value: cli.NewStringSlice("all"), Usage: fmt.Sprintf("all, or some of %v, as `LIST`", role.All())},
 			&cli.StringFlag{Name: "region", EnvVars: []string{"SHOP_REGION"}, Usage: "where the process is; default alone in the world, in the first of the regions"},
 			&cli.StringFlag{Name: "replica", EnvVars: []string{"SHOP_REPLICA"}, Usage: "`NAME` on the badge; default the host's name"},
@@ -33,8 +33,8 @@ func serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "secret-file", EnvVars: []string{"SHOP_SECRET_FILE"}, Usage: "`FILE` with the key that signs the bank's calls"},
 			&cli.IntFlag{Name: "weight", EnvVars: []string{"SHOP_WEIGHT"}, Value: 100, Usage: "told to the traffic manager; 1..100"},
 			&cli.DurationFlag{Name: "drain", EnvVars: []string{"SHOP_DRAIN"}, Usage: "how long to say that it leaves before it leaves"},
-			databaseFlag(), regionsFlag(),
-		},
+			regionsFlag(),
+		),
 		Action: serve,
 	}
 }
@@ -48,9 +48,12 @@ func serve(c *cli.Context) (err error) {
 		return cmdline.UsageError{Err: err}
 	}
 	o := role.Options{
-		Roles: roles, Region: c.String("region"), Replica: c.String("replica"), Regions: c.StringSlice("regions"), Database: c.String("db"),
+		Roles: roles, Region: c.String("region"), Replica: c.String("replica"), Regions: c.StringSlice("regions"),
 		Book: c.String("bank-book"), Ask: c.String("bank"), Weight: c.Int("weight"), Drain: c.Duration("drain"),
 		Logger: slog.New(slog.NewTextHandler(c.App.ErrWriter, nil)),
+	}
+	if o.Database, err = databaseOf(c); err != nil {
+		return err
 	}
 	if o.Region == "" {
 		o.Region, o.Alone = o.Regions[0], true
