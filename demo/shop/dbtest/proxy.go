@@ -24,6 +24,7 @@ const (
 type Proxy struct {
 	network, server string
 	url             string
+	lose            func()
 
 	mu   sync.Mutex
 	plan func() Cut
@@ -61,13 +62,19 @@ func NewProxy(t testing.TB, at string) *Proxy {
 			wg.Go(func() { p.forward(ctx, client) })
 		}
 	})
-	t.Cleanup(func() {
+	p.lose = func() {
 		cancel()
 		ln.Close()
+	}
+	t.Cleanup(func() {
+		p.lose()
 		wg.Wait()
 	})
 	return p
 }
+
+// Lose ends all connections and accepts no more.
+func (p *Proxy) Lose() { p.lose() }
 
 // URL is the database through the proxy.
 func (p *Proxy) URL() string { return p.url }

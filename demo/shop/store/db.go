@@ -50,8 +50,9 @@ type Tx interface {
 	Exec(ctx context.Context, sql string, args ...any) (int64, error)
 }
 
-// Freshness says how old the rows of a reading outside of transactions may be. Only CockroachDB makes use of it: the
-// statement says with /*as-of*/, behind its last table, where the age goes. The others read what is current.
+// Freshness says how old the rows of a reading outside of transactions may be. On CockroachDB the statement says with
+// /*as-of*/, behind its last table, where the age goes. PostgreSQL asks the server that the URL names as near, if it
+// does, and that one's copy is as old as its replication is late. Otherwise what is read is current.
 type Freshness int
 
 // The ages. An old copy is read from the nearest replica, also when the region that leads the row is cut off.
@@ -82,7 +83,7 @@ func Render(engine Engine, sql string, f Freshness) string {
 type driver interface {
 	write(ctx context.Context, fn func(context.Context, Tx) error) error
 	view(ctx context.Context, fn func(context.Context, Reader) error) error
-	reader() Reader
+	reader(f Freshness) Reader
 	declare(ctx context.Context, statements []string) error
 	describe(ctx context.Context) (string, error)
 	close() error
@@ -108,7 +109,8 @@ type stats struct{ retries, ambiguous atomic.Int64 }
 const maxWait = 15 * time.Second
 
 // Open opens the database at url: "sqlite:PATH" (created when missing), "postgres://..." or "cockroach://..." with
-// the parameters of libpq, several hosts included. The caller closes it. A server need not be there yet.
+// the parameters of libpq, several hosts included. A postgres URL may have near=HOST:PORT besides: the server to read
+// from what may be old, whether it leads or follows. The caller closes the database. A server need not be there yet.
 func Open(ctx context.Context, url string) (*DB, error) {
 	scheme, rest, _ := strings.Cut(url, ":")
 	db := &DB{engine: Engine(scheme), stats: new(stats)}
@@ -166,14 +168,14 @@ func (db *DB) View(ctx context.Context, fn func(context.Context, Reader) error) 
 func (db *DB) Each(ctx context.Context, f Freshness, sql string, args []any, fn func(Row) error) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return db.driver.reader().Each(ctx, Render(db.engine, sql, f), args, fn)
+	return db.driver.reader(f).Each(ctx, Render(db.engine, sql, f), args, fn)
 }
 
 // One reads a row that may be as old as f allows, outside of transactions. Errors: ErrNoRows, or the engine's own.
 func (db *DB) One(ctx context.Context, f Freshness, sql string, args []any, dest ...any) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return db.driver.reader().One(ctx, Render(db.engine, sql, f), args, dest...)
+	return db.driver.reader(f).One(ctx, Render(db.engine, sql, f), args, dest...)
 }
 
 // Declare makes the tables that are missing. regions are those of a multi-region CockroachDB, the first one primary;

@@ -18,6 +18,7 @@ import (
 // postgres is a server, or several, that speak PostgreSQL's protocol.
 type postgres struct {
 	pool   *pgxpool.Pool
+	near   *near // nil = none
 	engine Engine
 	stats  *stats
 }
@@ -29,6 +30,7 @@ const (
 )
 
 func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*postgres, error) {
+	url, host := cutNear(url)
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err // pgx leaves the password out
@@ -38,11 +40,16 @@ func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*p
 	config.ConnConfig.RuntimeParams["application_name"] = "shop"
 	// A client that vanished must not hold locks for as long as TCP believes in it.
 	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "10s"
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	p := &postgres{engine: engine, stats: st}
+	if host != "" {
+		if p.near, err = openNear(ctx, config.Copy(), host); err != nil {
+			return nil, err
+		}
+	}
+	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
-	return &postgres{pool, engine, st}, nil
+	return p, nil
 }
 
 func (p *postgres) write(ctx context.Context, fn func(context.Context, Tx) error) error {
@@ -157,7 +164,12 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 	})
 }
 
-func (p *postgres) reader() Reader { return poolReader{p} }
+func (p *postgres) reader(f Freshness) Reader {
+	if f != Current && p.near != nil {
+		return nearReader{p.near, poolReader{p}}
+	}
+	return poolReader{p}
+}
 
 // poolReader reads outside of transactions. A connection that died in the pool is noticed at its next use: as long as
 // no row was handed out, another one is tried.
@@ -185,6 +197,9 @@ func (r poolReader) One(ctx context.Context, sql string, args []any, dest ...any
 
 func (p *postgres) close() error {
 	p.pool.Close()
+	if p.near != nil {
+		p.near.pool.Close()
+	}
 	return nil
 }
 

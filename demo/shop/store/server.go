@@ -50,7 +50,7 @@ func (p *postgres) declare(ctx context.Context, statements []string) error {
 func (p *postgres) placeable(ctx context.Context, regions []string) ([]string, error) {
 	for {
 		var have []string
-		err := p.reader().Each(ctx, `SELECT region FROM [SHOW REGIONS FROM CLUSTER]`, nil, func(row Row) error {
+		err := p.reader(Current).Each(ctx, `SELECT region FROM [SHOW REGIONS FROM CLUSTER]`, nil, func(row Row) error {
 			var r string
 			err := row.Scan(&r)
 			have = append(have, r)
@@ -79,16 +79,16 @@ func (p *postgres) placeable(ctx context.Context, regions []string) ([]string, e
 func (p *postgres) describe(ctx context.Context) (string, error) {
 	var version, where string
 	if p.engine == Cockroach {
-		if err := p.reader().One(ctx, `SELECT version(), gateway_region()`, nil, &version, &where); err != nil {
+		if err := p.reader(Current).One(ctx, `SELECT version(), gateway_region()`, nil, &version, &where); err != nil {
 			// A cluster without regions has no answer to that.
-			if err := p.reader().One(ctx, `SELECT version()`, nil, &version); err != nil {
+			if err := p.reader(Current).One(ctx, `SELECT version()`, nil, &version); err != nil {
 				return "", err
 			}
 			where = "without regions"
 		}
 		return words(version, 3) + ", gateway " + where, nil
 	}
-	err := p.reader().One(ctx, `SELECT version(), COALESCE(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket')`,
+	err := p.reader(Current).One(ctx, `SELECT version(), COALESCE(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket')`,
 		nil, &version, &where)
 	return words(version, 2) + " at " + where, err
 }

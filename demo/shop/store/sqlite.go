@@ -95,7 +95,7 @@ func (d *sqliteDriver) view(ctx context.Context, fn func(context.Context, Reader
 	return fn(ctx, sqliteReader{tx})
 }
 
-func (d *sqliteDriver) reader() Reader { return sqliteReader{d.r} }
+func (d *sqliteDriver) reader(Freshness) Reader { return sqliteReader{d.r} }
 
 // declare is one transaction: processes that start together wait for the lock.
 func (d *sqliteDriver) declare(ctx context.Context, statements []string) error {
