@@ -75,6 +75,8 @@ var layers = map[string][]string{
 	"test/crdbgrammar":     {"demo"},
 	"test/browser":         {"demo", "control"},
 	"test/interop":         {},
+	"deploy/compose":       {"geo/mmdb"},
+	"test/compose":         {},
 }
 
 // libraryRules keep an outside library's types where they belong.

@@ -1,10 +1,11 @@
 // Command ci passes every check of the project: `go run ./ci`. It does its own set-up and says what it could not do.
 //
-// Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, and a
-// walk through the demo with a browser. With a C compiler the tests run under the race detector. On a Debian-like machine
-// where it may install packages, it installs what the tests can use (a C compiler, DNS clients and resolvers, keepalived,
-// haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is missing, without starting services; elsewhere tests
-// that want one of them say that they were skipped, and so does the end of the output.
+// Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, a
+// walk through the demo with a browser, and the compose file as Compose reads it. With a C compiler the tests run under
+// the race detector. On a Debian-like machine where it may install packages, it installs what the tests can use (a C
+// compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is
+// missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
+// end of the output.
 package main
 
 import (
@@ -53,6 +54,7 @@ var aptPackages = []struct{ program, pkg, glob, without string }{
 var nested = []struct{ dir, name string }{
 	{"test/crdbgrammar", "CockroachDB's grammar"},
 	{"test/browser", "the demo in a browser"},
+	{"test/compose", "the compose file"},
 }
 
 // installed reports whether a program is there.
