@@ -33,7 +33,7 @@ func drillCommand() *cli.Command {
 			"  meridian drill run site-blackout --hook ./plug.sh --name www.shop.example --clients clients.txt --api 127.0.0.1:8053\n" +
 			"  meridian drill report --html report.html report.json\n" +
 			"  meridian drill sim --seeds 1000",
-		Subcommands: []*cli.Command{drillListCommand(), drillRunCommand(), drillReportCommand(), drillSimCommand()},
+		Subcommands: []*cli.Command{drillListCommand(), drillRunCommand(), drillReportCommand(), drillSimCommand(), drillDelayCommand()},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
 				return cmdline.Usagef("drill: unknown command %q", name)

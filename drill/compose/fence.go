@@ -18,7 +18,7 @@ type fence struct {
 
 // rule is what becomes of packets in one direction.
 type rule struct {
-	hook string // "input" or "output" of the container
+	hook string // "input", "output" or "prerouting" of the container
 	when string // "ip saddr" or "ip daddr": which address has to match
 	then string // "drop", ...
 }
@@ -33,7 +33,11 @@ func (f fence) text() string {
 	fmt.Fprintf(&b, "table inet %s {\n\tset matched {\n\t\ttype ipv4_addr\n\t\tflags timeout\n\t\telements = { %s }\n\t}\n", f.table, strings.Join(elements, ", "))
 	for i, r := range f.rules {
 		// Before every other filter, so that nothing is let through on the way.
-		fmt.Fprintf(&b, "\tchain c%d {\n\t\ttype filter hook %s priority -300\n\t\t%s @matched %s\n\t}\n", i, r.hook, r.when, r.then)
+		kind, priority := "filter", -300
+		if r.hook == "prerouting" {
+			kind, priority = "nat", -100 // where destinations are changed
+		}
+		fmt.Fprintf(&b, "\tchain c%d {\n\t\ttype %s hook %s priority %d\n\t\t%s @matched %s\n\t}\n", i, kind, r.hook, priority, r.when, r.then)
 	}
 	b.WriteString("}\n")
 	return b.String()
@@ -55,3 +59,9 @@ func lossy(percent int) []rule {
 
 // refusing answers every connection to the addresses with a reset.
 var refusing = []rule{{"input", "ip daddr", "meta l4proto tcp reject with tcp reset"}}
+
+// delayPort is where connections are delayed, inside a director's network.
+const delayPort = 17171
+
+// delayed sends new connections to the addresses through [Delay].
+var delayed = []rule{{"prerouting", "ip daddr", fmt.Sprintf("meta l4proto tcp redirect to :%d", delayPort)}}

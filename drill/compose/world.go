@@ -39,6 +39,7 @@ type fault struct {
 	back    []string
 	rescue  *rescue
 	fences  []fenced
+	slow    time.Duration // what the fences send on is late by this
 }
 
 // fenced is a container with a filter in its network.
@@ -48,10 +49,9 @@ type fenced struct {
 }
 
 // Kinds are the faults that containers can have where packets can be filtered. Left out are those that want another file in a
-// container (its keyring, its configuration), a full disk or a clock of its own, and slowness, which wants a queue that
-// not every kernel has.
+// container (its keyring, its configuration), a full disk or a clock of its own.
 func Kinds() []drill.Kind {
-	return append(kills(), drill.CutPath, drill.CutGossip, drill.Lossy, drill.Errors)
+	return append(kills(), drill.CutPath, drill.CutGossip, drill.Lossy, drill.Errors, drill.Slow)
 }
 
 func kills() []drill.Kind {
@@ -136,7 +136,7 @@ func (w *World) tryFilter(ctx context.Context) error {
 		return errors.New("no director, whose image has nft")
 	}
 	f := fence{table: "meridian_try", match: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1})}, lasts: time.Second}
-	f.rules = slices.Concat(cut, lossy(1), refusing)
+	f.rules = slices.Concat(cut, lossy(1), refusing, delayed)
 	return w.docker.within(ctx, "none", directors[0].image, f.text(), "nft", "--file", "-")
 }
 
@@ -216,6 +216,9 @@ func (w *World) plan(ctx context.Context, id string, f drill.Fault) (made fault,
 		}
 	case drill.Lossy:
 		fencing(w.having(f.Site, "director"), vip, lossy(f.Percent))
+	case drill.Slow:
+		fencing(w.having(f.Site, "director"), vip, delayed)
+		made.slow = f.Delay
 	case drill.Errors:
 		fencing(w.having(f.Site, "director"), vip, refusing)
 	default:
@@ -247,8 +250,30 @@ func (w *World) inflict(ctx context.Context, made *fault, f drill.Fault) (err er
 		_, err = w.docker.call(ctx, "", append([]string{down}, names(made.stopped)...)...)
 		return err
 	}
-	return each(made.fences, func(x fenced) error { return w.nft(ctx, x.part, x.fence.text()) })
+	return each(made.fences, func(x fenced) error {
+		if made.slow > 0 {
+			if err := w.delay(ctx, x, made.slow); err != nil {
+				return err
+			}
+		}
+		return w.nft(ctx, x.part, x.fence.text())
+	})
 }
+
+// delay starts what passes connections on late, beside a director. It ends by itself a little after the filter sends it nothing
+// more.
+func (w *World) delay(ctx context.Context, x fenced, d time.Duration) error {
+	_, err := w.docker.call(ctx, "", "run", "--detach", "--rm", "--name", x.delayer(), "--network", "container:"+x.part.id, "--user", "65532:65532",
+		"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "64m", "--pull", "never", "--entrypoint", "meridian",
+		x.part.image, "drill", "delay", "--listen", fmt.Sprintf("0.0.0.0:%d", delayPort), "--delay", d.String(), "--for", (x.fence.lasts + 5*time.Second).String())
+	if err != nil {
+		return fmt.Errorf("container %s: %w", x.part.name, err)
+	}
+	return nil
+}
+
+// delayer names the container that delays.
+func (x fenced) delayer() string { return x.fence.table + "_" + x.part.name }
 
 // Heal implements [drill.World].
 func (w *World) Heal(ctx context.Context, in drill.Injection) error {
@@ -265,7 +290,15 @@ func (w *World) Heal(ctx context.Context, in drill.Injection) error {
 		}
 		return err
 	}
-	return each(made.fences, func(x fenced) error { return w.nft(ctx, x.part, x.fence.gone()) })
+	return each(made.fences, func(x fenced) error {
+		err := w.nft(ctx, x.part, x.fence.gone())
+		if made.slow > 0 {
+			if _, gone := w.docker.call(ctx, "", "rm", "--force", x.delayer()); gone != nil && !strings.Contains(gone.Error(), "No such container") {
+				err = errors.Join(err, gone)
+			}
+		}
+		return err
+	})
 }
 
 // nft has a filter read in the network of a container.

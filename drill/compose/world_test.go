@@ -301,6 +301,12 @@ func TestFaults(t *testing.T) {
 	}
 	const gone = "table inet meridian_drill_ID delete table inet meridian_drill_ID"
 	on := func(container, text string) string { return fmt.Sprintf(run, container) + text }
+	delay := func(container string) string {
+		return "run --detach --rm --name meridian_drill_ID_meridian-" + container + "-1 --network container:" + container + "-id --user 65532:65532 " +
+			"--read-only --cap-drop ALL --security-opt no-new-privileges --memory 64m --pull never --entrypoint meridian sha256:director " +
+			"drill delay --listen 0.0.0.0:17171 --delay 400ms --for 35s <<< "
+	}
+	const redirect = "chain c0 { type nat hook prerouting priority -100 ip daddr @matched meta l4proto tcp redirect to :17171 } }"
 	e := newEngine(t, containers())
 	w := open(t)
 	for _, tt := range []struct {
@@ -345,6 +351,15 @@ func TestFaults(t *testing.T) {
 				on("us-east-director-a", set("198.18.0.10")+chain(0, "input", "ip daddr @matched meta l4proto tcp reject with tcp reset")+"}"),
 				on("us-east-director-b", set("198.18.0.10")+chain(0, "input", "ip daddr @matched meta l4proto tcp reject with tcp reset")+"}"),
 			}, []string{on("us-east-director-a", gone), on("us-east-director-b", gone)},
+		}, {
+			drill.Fault{Kind: drill.Slow, Site: "us-east", Delay: 400 * time.Millisecond},
+			[]string{
+				delay("us-east-director-a"), delay("us-east-director-b"),
+				on("us-east-director-a", set("198.18.0.10")+redirect), on("us-east-director-b", set("198.18.0.10")+redirect),
+			}, []string{
+				"rm --force meridian_drill_ID_meridian-us-east-director-a-1", "rm --force meridian_drill_ID_meridian-us-east-director-b-1",
+				on("us-east-director-a", gone), on("us-east-director-b", gone),
+			},
 		},
 	} {
 		t.Run(string(tt.fault.Kind), func(t *testing.T) {
@@ -377,7 +392,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	for _, f := range []drill.Fault{
-		{Kind: drill.Slow, Site: "us-east"}, {Kind: drill.Lose, Site: "mars"}, {Kind: drill.CutPath, Site: "us-east", To: "mars"},
+		{Kind: drill.FillDisk, Site: "us-east"}, {Kind: drill.Lose, Site: "mars"}, {Kind: drill.CutPath, Site: "us-east", To: "mars"},
 		{Kind: drill.KillDirector, Site: "us-east"}, // none has the VIP
 	} {
 		f.For = 30 * time.Second
