@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-gtm/meridian/config"
 	"github.com/meridian-gtm/meridian/control"
@@ -47,6 +49,45 @@ func TestWatchers(t *testing.T) {
 	}
 	c.QueryLog.MaskV4, c.QueryLog.MaskV6 = 32, 128
 	newTestWatchers(t, c)
+}
+
+// What is lost shows in the metrics, by where.
+func TestLostCopiesAreCounted(t *testing.T) {
+	w := newTestWatchers(t, config.DNS{
+		Dnstap:   config.Dnstap{Socket: filepath.Join(t.TempDir(), "nobody"), Sample: 1},
+		QueryLog: config.QueryLog{File: filepath.Join(t.TempDir(), "none", "log"), Sample: 1, MaskV4: 24, MaskV6: 56},
+	})
+	p := w.tap.NewFeed().NewPoint(netip.AddrPort{})
+	query, err := new(dns.Msg).SetQuestion("www.shop.example.", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const asked = 1000
+	for range asked {
+		if p.Next() {
+			p.Take(query, query, netip.MustParseAddrPort("192.0.2.1:1"), netip.Prefix{}, wire.UDP, &wire.Meta{})
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.tap.Run(ctx)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(watchCollector{&w})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got[f.GetName()+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+	}
+	ring, lost := got["meridian_dns_tap_lost_total ring"], "meridian_dns_tap_lost_total "
+	if ring == 0 || ring >= asked || got[lost+"dnstap"] != asked-ring || got[lost+"query_log"] != asked-ring ||
+		got["meridian_dns_tap_failures_total dnstap"] == 0 || got["meridian_dns_tap_failures_total query_log"] == 0 {
+		t.Errorf("of %d: %v", asked, got)
+	}
 }
 
 // Demand is that of the network which the answer was decided for, and stands for the whole sample.
