@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/meridian-gtm/meridian/control"
 )
 
 // sea is a shop behind two addresses, and a city that is told of them by DNS.
@@ -363,4 +365,19 @@ func FuzzHost(f *testing.F) {
 		}
 		t.Errorf("host %q is taken for %q", host, name)
 	})
+}
+
+// TestNodeThatDoesNotExplain is not taken for one whose API nobody told us of.
+func TestNodeThatDoesNotExplain(t *testing.T) {
+	s := newSea(t)
+	silent := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(silent.Close)
+	api, err := control.NewClient(silent.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPage(t, s.visit("GET", "http://frankfurt.localhost/-/dns", ""), 200, "API is not known here")
+	s.city("frankfurt").Servers[0].API = api
+	wantPage(t, s.visit("GET", "http://frankfurt.localhost/-/dns", ""), 200, "API gave no explanation")
+	wantPage(t, s.visit("GET", "http://frankfurt.localhost/", ""), 200, "The whole explanation")
 }

@@ -3,6 +3,7 @@ package traveler
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"embed"
 	"fmt"
 	"html/template"
@@ -73,6 +74,7 @@ type page struct {
 	Left   int
 	NoDNS  error
 	Now    *control.Explanation // what the node that answered would say now; nil = unknown
+	Mute   bool                 // the node has an API that gave no explanation
 	Stale  bool                 // Now is another answer than the one in use
 	DNS    netip.AddrPort
 
@@ -198,7 +200,10 @@ func (t *Traveler) dnsPage(w http.ResponseWriter, r *http.Request, c *city) {
 	if p.NoDNS == nil {
 		p.Left, p.DNS = p.Answer.secondsLeft(time.Now()), p.Answer.Server
 		i := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Addr == p.Answer.Server })
-		p.Now = c.resolver.explain(r.Context(), c.Servers[i])
+		ctx, cancel := context.WithTimeout(r.Context(), explainWithin)
+		defer cancel()
+		p.Now = c.resolver.explain(ctx, c.Servers[i])
+		p.Mute = c.Servers[i].API != nil && p.Now == nil
 		p.Stale = p.Now != nil && !slices.Equal(p.Now.Trace.Answer, p.Answer.Addrs)
 	}
 	t.render(w, http.StatusOK, "dns.html", p)

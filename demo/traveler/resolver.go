@@ -49,8 +49,10 @@ const (
 	avoidFor = 10 * time.Second
 	// rounds is how often every server is asked before a resolver gives up.
 	rounds = 2
-	// whyWithin bounds the question why.
-	whyWithin = 500 * time.Millisecond
+	// whyWithin bounds the question why, for which a page waits that is about something else, and explainWithin the
+	// one for a page that is about nothing else.
+	whyWithin     = 500 * time.Millisecond
+	explainWithin = 5 * time.Second
 )
 
 // resolver is one city's: it keeps an answer for its TTL, asks the next server when one is silent, and asks once for
@@ -149,6 +151,8 @@ func (r *resolver) order(now time.Time) []Server {
 
 // why asks the node that answered for its reasons. They are of the same answer or they are none.
 func (r *resolver) why(ctx context.Context, s Server, reply Reply) *control.Explanation {
+	ctx, cancel := context.WithTimeout(ctx, whyWithin)
+	defer cancel()
 	e := r.explain(ctx, s)
 	if e == nil || !slices.Equal(e.Trace.Answer, reply.Addrs) {
 		return nil
@@ -161,8 +165,6 @@ func (r *resolver) explain(ctx context.Context, s Server) *control.Explanation {
 	if s.API == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, whyWithin)
-	defer cancel()
 	e, err := s.API.Explain(ctx, control.ExplainQuery{Name: r.name, Type: "A", Client: r.from})
 	if err != nil || e.Trace == nil {
 		return nil
