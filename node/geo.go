@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/meridian-gtm/meridian/control"
+	"github.com/meridian-gtm/meridian/filewatch"
 	"github.com/meridian-gtm/meridian/geo"
 	"github.com/meridian-gtm/meridian/geo/mmdb"
 )
@@ -23,7 +24,7 @@ func (n *Node) watchGeoFiles(ctx context.Context, files mmdb.Files, info mmdb.In
 	for ctx.Err() == nil {
 		watching, cancel := context.WithCancel(ctx)
 		notify := func(w *geo.World, info mmdb.Info, err error) { n.newWorld(watching, w, info, err) }
-		watcher := mmdb.NewWatcher(files, info, notify, mmdb.WatchOptions{})
+		watcher := mmdb.NewWatcher(files, info, notify, filewatch.Options{})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

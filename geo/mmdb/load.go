@@ -12,6 +12,7 @@ import (
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
+	"github.com/meridian-gtm/meridian/filewatch"
 	"github.com/meridian-gtm/meridian/geo"
 )
 
@@ -55,7 +56,7 @@ type Info struct {
 	Digest    string        `json:"digest"`    // of the world
 	Took      time.Duration `json:"took"`      // to load
 
-	stamps stamps // of the files as they were read
+	stamps filewatch.Stamps // of the files as they were read
 }
 
 // Database describes one source of a world.
@@ -74,7 +75,7 @@ func Load(files Files) (*geo.World, Info, error) { return load(context.Backgroun
 // load is Load that gives up soon after ctx is done.
 func load(ctx context.Context, files Files) (*geo.World, Info, error) {
 	start := time.Now()
-	info := Info{stamps: stamp(files)}
+	info := Info{stamps: filewatch.Stamp(files.names()...)}
 	var (
 		b    geo.Builder
 		errs []error

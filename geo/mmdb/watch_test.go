@@ -13,6 +13,7 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 
+	"github.com/meridian-gtm/meridian/filewatch"
 	"github.com/meridian-gtm/meridian/geo"
 )
 
@@ -48,7 +49,7 @@ func watch(t *testing.T, loaded bool, test func(w *watched)) {
 		}
 		watcher := NewWatcher(files, info, func(world *geo.World, info Info, err error) {
 			w.news <- news{world, info, err}
-		}, WatchOptions{})
+		}, filewatch.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- watcher.Run(ctx) }()
