@@ -53,6 +53,7 @@ type DNS struct {
 	UDPSize       uint16 // largest UDP answer in octets, 512..4096; default 1232
 	ECS           bool   // use EDNS Client Subnet (RFC 7871); default true
 	TCP           TCP
+	TLS           TLS
 	DrainTimeout  time.Duration // for answers that are being sent at the end, 1ms..1h; default 5s
 	LatencySample int           // one of so many UDP batches is timed, 1..1,000,000; 0 = none; default 64
 	RateLimit     RateLimit
@@ -101,6 +102,14 @@ type TCP struct {
 	MaxPipeline             int           // queries of one connection answered at a time, 1..256; default 8
 	IdleTimeout             time.Duration // up to the end of the next query, 1ms..1h; default 10s
 	WriteTimeout            time.Duration // for a client to take one answer, 1ms..1h; default 5s
+}
+
+// TLS is DNS over TLS (RFC 7858). Without Listen there is none.
+type TLS struct {
+	Listen        []netip.AddrPort // TCP each; not overlapping; port 0 = any free one
+	Certificate   string           // file in PEM: the server's own certificate, then the intermediate ones
+	Key           string           // file in PEM
+	ExpiryWarning time.Duration    // how long before the certificate ends there is an alarm, 0..365d; default 14d
 }
 
 // RateLimit bounds the answers over UDP to each network of clients (response rate limiting). Without a rate nothing is

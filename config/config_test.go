@@ -54,6 +54,10 @@ func TestLoadTranslatesEveryKey(t *testing.T) {
 				MaxConnections: 2000, MaxConnectionsPerClient: 100, MaxPipeline: 16,
 				IdleTimeout: 8 * time.Second, WriteTimeout: 3 * time.Second,
 			},
+			TLS: TLS{
+				Listen: []netip.AddrPort{ap("127.0.2.53:8530"), ap("[::1]:8530")}, Certificate: "testdata/dot.pem",
+				Key: "testdata/dot.key", ExpiryWarning: 240 * time.Hour,
+			},
 			DrainTimeout: 4 * time.Second, LatencySample: 32,
 			RateLimit: RateLimit{
 				Answers: 1000, Empty: 200, Errors: 50, Burst: 1500 * time.Millisecond, Slip: 3, V4Prefix: 26, V6Prefix: 48,
@@ -174,6 +178,7 @@ checks: {h: {http: {}}, t: {https: {}, interval: 200ms}}
 				IdleTimeout: 10 * time.Second, WriteTimeout: 5 * time.Second,
 			},
 			DrainTimeout: 5 * time.Second, LatencySample: 64,
+			TLS:       TLS{ExpiryWarning: 14 * 24 * time.Hour},
 			RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 65_536},
 			Cookies:   Cookies{Enabled: true},
 			Dnstap:    Dnstap{Identity: "n1", Sample: 1},

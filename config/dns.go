@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 func defaultDNS() DNS {
@@ -14,6 +16,7 @@ func defaultDNS() DNS {
 			MaxConnections: 1024, MaxConnectionsPerClient: 64, MaxPipeline: 8,
 			IdleTimeout: 10 * time.Second, WriteTimeout: 5 * time.Second,
 		},
+		TLS:       TLS{ExpiryWarning: 14 * day},
 		RateLimit: RateLimit{Burst: time.Second, Slip: 2, V4Prefix: 24, V6Prefix: 56, Networks: 1 << 16},
 		Cookies:   Cookies{Enabled: true},
 		Dnstap:    Dnstap{Sample: 1},
@@ -25,12 +28,7 @@ func defaultDNS() DNS {
 func (r *reader) dns(c cursor) {
 	d := &r.config.DNS
 	have := c.mapping(fields{
-		"listen": func(v cursor) {
-			list(v, &d.Listen, func(item cursor, into *netip.AddrPort) {
-				item.addrPort(into, 0, true)
-				r.listen(item, *into)
-			})
-		},
+		"listen": func(v cursor) { r.listenList(v, &d.Listen) },
 		"nsid": func(v cursor) {
 			r.nsid = true
 			v.text(&d.NSID, 0, 128)
@@ -44,6 +42,7 @@ func (r *reader) dns(c cursor) {
 		"udp_size":       func(v cursor) { integer(v, &d.UDPSize, 512, 4096) },
 		"ecs":            func(v cursor) { v.flag(&d.ECS) },
 		"tcp":            r.tcp,
+		"tls":            r.tls,
 		"drain_timeout":  func(v cursor) { timeout(v, &d.DrainTimeout) },
 		"latency_sample": func(v cursor) { integer(v, &d.LatencySample, 0, 1_000_000) },
 		"rate_limit":     func(v cursor) { rateLimit(v, &d.RateLimit) },
@@ -62,6 +61,14 @@ func (r *reader) dns(c cursor) {
 		},
 	})
 	c.need(have, "listen", "a list of address:port")
+}
+
+// listenList reads addresses to listen on.
+func (r *reader) listenList(c cursor, into *[]netip.AddrPort) {
+	list(c, into, func(item cursor, into *netip.AddrPort) {
+		item.addrPort(into, 0, true)
+		r.listen(item, *into)
+	})
 }
 
 // chaos reads the text of a TXT string, which holds at most 255 octets (RFC 1035 section 3.3).
@@ -90,6 +97,27 @@ func (r *reader) tcp(c cursor) {
 		"write_timeout": func(v cursor) { timeout(v, &t.WriteTimeout) },
 	})
 	t.MaxConnectionsPerClient = min(t.MaxConnectionsPerClient, t.MaxConnections)
+}
+
+func (r *reader) tls(c cursor) {
+	t := &r.config.DNS.TLS
+	const inPEM = "a file in PEM"
+	pem := func(into *string) func(cursor) {
+		return func(v cursor) {
+			if r.file(v, into); v.node.Value == "" && v.node.Kind == yaml.ScalarNode {
+				v.refuse(inPEM)
+			}
+		}
+	}
+	have := c.mapping(fields{
+		"listen":         func(v cursor) { r.listenList(v, &t.Listen) },
+		"certificate":    pem(&t.Certificate),
+		"key":            pem(&t.Key),
+		"expiry_warning": func(v cursor) { v.duration(&t.ExpiryWarning, 0, 365*day) },
+	})
+	c.need(have, "listen", "a list of address:port")
+	c.need(have, "certificate", inPEM)
+	c.need(have, "key", inPEM)
 }
 
 func rateLimit(c cursor, l *RateLimit) {

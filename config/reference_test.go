@@ -105,7 +105,7 @@ func TestReferenceStatesTheDefaultsOfDNS(t *testing.T) {
 	written, section := 0, "dns:\n  listen: [\"127.0.0.1:5300\"]\n"
 	for _, key := range knownKeys(t) {
 		switch group, name, nested := strings.Cut(strings.TrimPrefix(key, "dns."), "."); {
-		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos", "proxy_protocol", "dnstap"}, group), name == "exempt", name == "secrets_file":
+		case !strings.HasPrefix(key, "dns."), slices.Contains([]string{"listen", "nsid", "chaos", "proxy_protocol", "tls", "dnstap"}, group), name == "exempt", name == "secrets_file":
 		case key == "dns.query_log.file":
 			section += "    file: \"\"\n" // off
 		case !nested && slices.Contains([]string{"tcp", "rate_limit", "cookies", "query_log", "traffic"}, group):
@@ -179,6 +179,11 @@ var edits = map[string][2]string{
 	"dns.traffic":                                 {"window: 30m", "window: 31m"},
 	"dns.traffic.sample":                          {"sample: 64\n", "sample: 0\n"},
 	"dns.traffic.window":                          {"window: 30m", "window: 31m"},
+	"dns.tls":                                     {"key: dot.key", "key: other.key"},
+	"dns.tls.listen":                              {"127.0.2.53:8530", "127.0.2.53:8531"},
+	"dns.tls.certificate":                         {"certificate: dot.pem", "certificate: other.pem"},
+	"dns.tls.key":                                 {"key: dot.key", "key: other.key"},
+	"dns.tls.expiry_warning":                      {"expiry_warning: 10d", "expiry_warning: 0s"},
 	"dns.proxy_protocol":                          {"198.51.100.32/28, ", ""},
 	"dns.proxy_protocol.from":                     {"198.51.100.32/28, ", ""},
 	"gossip":                                      {"listen: 192.0.2.2:7946", "listen: 192.0.2.3:7946"},

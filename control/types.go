@@ -203,7 +203,7 @@ type NodeAck struct {
 type Event struct {
 	ID   uint64    `json:"id"`
 	Time time.Time `json:"time"`
-	Kind string    `json:"kind"` // "verdict", "override", "config", "geo", "mode", "member" or "alarm"
+	Kind string    `json:"kind"` // "verdict", "override", "config", "geo", "mode", "member", "tls" or "alarm"
 	Site string    `json:"site,omitempty"`
 	Text string    `json:"text"`
 }

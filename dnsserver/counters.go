@@ -171,6 +171,8 @@ func (c *counters) findService(name string) *serviceCounters {
 // Stats are counts since the server was made.
 type Stats struct {
 	UDP, TCP TrafficStats
+	DoT      TrafficStats // over TLS
+	TLS      HandshakeStats
 	Conns    ConnStats
 	Services map[string]ServiceStats
 	Latency  Latency // of UDP, sampled: see Options.LatencySample
@@ -216,7 +218,17 @@ func (t TrafficStats) Answered() (n uint64) {
 	return n
 }
 
-// ConnStats are counts of TCP connections.
+// HandshakeStats are counts of TLS handshakes.
+type HandshakeStats struct {
+	Full    uint64
+	Resumed uint64 // of earlier sessions: cheap
+	Failed  uint64 // or not done within Options.IdleTimeout
+}
+
+// handshakes count what HandshakeStats report.
+type handshakes struct{ full, resumed, failed atomic.Uint64 }
+
+// ConnStats are counts of connections, over TCP and TLS.
 type ConnStats struct {
 	Open           int
 	Accepted       uint64
@@ -240,12 +252,14 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	udp := s.udpAll
 	s.mu.Unlock()
-	st.UDP, st.TCP = newTrafficStats(), newTrafficStats()
+	st.UDP, st.TCP, st.DoT = newTrafficStats(), newTrafficStats(), newTrafficStats()
 	for _, c := range udp {
 		c.addTo(&st.UDP, st.Services)
 		c.latency.addTo(&st.Latency)
 	}
-	s.tcpAll.addTo(&st.TCP, st.Services)
+	s.overTCP.counters.addTo(&st.TCP, st.Services)
+	s.overTLS.counters.addTo(&st.DoT, st.Services)
+	st.TLS = HandshakeStats{s.handshakes.full.Load(), s.handshakes.resumed.Load(), s.handshakes.failed.Load()}
 	s.conns.mu.Lock()
 	st.Conns = s.conns.stats
 	s.conns.mu.Unlock()

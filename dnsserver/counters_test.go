@@ -114,12 +114,12 @@ func TestNames(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	s := newServer(t, Options{})
-	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown, Sites: 1, SiteNames: &steer.SiteNames{"eu"}})
-	s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, Truncated: true, Slow: true})
-	s.tcpAll.count(false, &wire.Meta{})
+	s.overTCP.counters.count(true, &wire.Meta{Qtype: dns.TypeA, EDNS: true, ECS: true, Service: "shop", Cause: steer.CauseAllDown, Sites: 1, SiteNames: &steer.SiteNames{"eu"}})
+	s.overTCP.counters.count(true, &wire.Meta{Qtype: dns.TypeMX, Rcode: dns.RcodeNameError, Truncated: true, Slow: true})
+	s.overTCP.counters.count(false, &wire.Meta{})
 	for status, n := range map[wire.CookieStatus]int{wire.CookieClient: 2, wire.CookieInvalid: 3, wire.CookieValid: 4} {
 		for range n {
-			s.tcpAll.count(true, &wire.Meta{Qtype: dns.TypeA, Cookie: status})
+			s.overTCP.counters.count(true, &wire.Meta{Qtype: dns.TypeA, Cookie: status})
 		}
 	}
 	registry := prometheus.NewPedanticRegistry()

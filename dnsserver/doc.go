@@ -1,4 +1,4 @@
-// Package dnsserver is the authoritative DNS server's shell: UDP and TCP sockets, limits and counters around the
+// Package dnsserver is the authoritative DNS server's shell: UDP, TCP and TLS, limits and counters around the
 // pure package wire.
 //
 // A [Server] answers from the [wire.Snapshot] that was stored last. [Server.Store] replaces it at any time, from any
@@ -16,6 +16,10 @@
 // up to a limit. Each query has a time within which it must have arrived, and a client that does not take its answers
 // is not read from. Connections are limited per client; where there are too many in all, a newcomer takes the place of
 // the one that has gone longest without an answer. Clients that ask are told how long they may be idle (RFC 7828).
+//
+// TLS (RFC 7858): the same connections, once a handshake is done. A client has the idle timeout for that, and holds up
+// nobody else. The certificate may be replaced at any time ([Server.SetCertificate]). Answers are padded for those who
+// ask for it (RFC 8467).
 //
 // At its end a server answers the packets and connections that the kernel had begun to hand over. So a new server can
 // take over ([Options.TakeOver]) without a query lost: it starts beside the old one, has its sockets share the

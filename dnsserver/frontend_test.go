@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -21,13 +22,14 @@ func TestFrontEnds(t *testing.T) {
 	for _, c := range []struct {
 		program  string
 		networks []string
-		config   string // %[1]s is where the front end listens, %[2]s the server
+		config   string // %[1]s is where the front end listens, %[2]s the server; likewise %[3]s and %[4]s over TLS
 		args     []string
 	}{
 		{"dnsdist", []string{"udp", "tcp"}, `setLocal("%[1]s")
 newServer({address="%[2]s", useProxyProtocol=true, checkName="static.shop.example.", mustResolve=true})
+-- without TLS: %[3]s, %[4]s
 `, []string{"--supervised", "--disable-syslog", "-C"}},
-		{"haproxy", []string{"tcp"}, `defaults
+		{"haproxy", []string{"tcp", "tcp-tls"}, `defaults
     timeout connect 5s
     timeout client 5s
     timeout server 5s
@@ -35,31 +37,36 @@ listen dns
     mode tcp
     bind %[1]s
     server meridian %[2]s send-proxy-v2 check check-send-proxy inter 100ms
+listen dot
+    mode tcp
+    bind %[3]s
+    server meridian %[4]s send-proxy-v2 check check-send-proxy inter 100ms
 `, []string{"-db", "-f"}},
 	} {
 		t.Run(c.program, func(t *testing.T) {
 			if _, err := exec.LookPath(c.program); err != nil {
 				t.Skip("NOT TRIED BEHIND "+c.program+":", err)
 			}
-			s := newServer(t, fromFrontEnd(Options{Listen: loopback}))
-			s.Store(newSnapshot(t, "192.0.2.1"))
-			addr, _ := start(t, s)
-			front := freeAddr(t)
+			pair, _, _ := newPair(t)
+			s := newServer(t, fromFrontEnd(Options{Listen: loopback, ListenTLS: loopback}))
+			clear, overTLS := startTLS(t, s, pair)
+			fronts := map[string]string{"udp": freeAddr(t), "tcp-tls": freeAddr(t)}
+			fronts["tcp"] = fronts["udp"]
 			file := filepath.Join(t.TempDir(), "front.cfg")
-			if err := os.WriteFile(file, fmt.Appendf(nil, c.config, front, addr), 0o600); err != nil {
+			if err := os.WriteFile(file, fmt.Appendf(nil, c.config, fronts["tcp"], clear, fronts["tcp-tls"], overTLS), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			background(t, c.program, append(c.args, file)...)
 			for _, network := range c.networks {
 				for from, want := range map[string]string{inOffice: "203.0.113.2", nowhere: "203.0.113.1"} {
-					if got := askFrom(t, network, from, front); len(got) != 1 || got[0] != want {
+					if got := askFrom(t, network, from, fronts[network]); len(got) != 1 || got[0] != want {
 						t.Errorf("%s from %s: got %v, want %s", network, from, got, want)
 					}
 				}
 			}
 			st := s.Stats()
-			if st.UDP.ProxyMalformed+st.TCP.ProxyMalformed > 0 || st.TCP.ProxyAccepted == 0 {
-				t.Errorf("%+v\n%+v", st.UDP, st.TCP)
+			if st.UDP.ProxyMalformed+st.TCP.ProxyMalformed+st.DoT.ProxyMalformed > 0 || st.TCP.ProxyAccepted == 0 {
+				t.Errorf("%+v\n%+v\n%+v", st.UDP, st.TCP, st.DoT)
 			}
 		})
 	}
@@ -101,10 +108,11 @@ func background(t *testing.T, program string, args ...string) {
 func askFrom(t *testing.T, network, from, to string) []string {
 	t.Helper()
 	local := net.Addr(&net.UDPAddr{IP: net.ParseIP(from)})
-	if network == "tcp" {
+	if network != "udp" {
 		local = &net.TCPAddr{IP: net.ParseIP(from)}
 	}
 	client := dns.Client{Net: network, Timeout: time.Second, Dialer: &net.Dialer{LocalAddr: local, Timeout: time.Second}}
+	client.TLSConfig = &tls.Config{InsecureSkipVerify: true}
 	for end := time.Now().Add(30 * time.Second); ; {
 		m, _, err := client.Exchange(new(dns.Msg).SetQuestion("placed.shop.example.", dns.TypeA), to)
 		if err == nil && m.Rcode == dns.RcodeSuccess {

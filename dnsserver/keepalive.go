@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,30 +15,39 @@ const keepaliveSize = 6
 // keepaliveUnit is what the timeout counts.
 const keepaliveUnit = 100 * time.Millisecond
 
-// wantsKeepalive reports whether a query asks how long its connection may be idle.
-func wantsKeepalive(query []byte) bool {
-	options, _, ok := findOPT(query)
-	for ok && len(options) >= 4 {
-		code, n := binary.BigEndian.Uint16(options), int(binary.BigEndian.Uint16(options[2:]))
-		if code == dns.EDNS0TCPKEEPALIVE {
+// hasOption reports whether an option is among those of an OPT record.
+func hasOption(options []byte, code uint16) bool {
+	for len(options) >= 4 {
+		if binary.BigEndian.Uint16(options) == code {
 			return true
 		}
+		n := int(binary.BigEndian.Uint16(options[2:]))
 		options = options[min(4+n, len(options)):]
 	}
 	return false
 }
 
-// appendKeepalive adds the option to an answer. It belongs into the OPT record; without one at the very end the answer
+// appendKeepalive tells how long the connection may be idle, in the OPT record; without one at the very end the answer
 // stays as it is.
 func appendKeepalive(answer []byte, timeout time.Duration) []byte {
-	options, end, ok := findOPT(answer)
-	if !ok || end != len(answer) || len(options)+keepaliveSize > math.MaxUint16 {
+	answer, ok := extendOPT(answer, keepaliveSize)
+	if !ok {
 		return answer
 	}
-	binary.BigEndian.PutUint16(answer[end-len(options)-2:], uint16(len(options)+keepaliveSize))
 	answer = binary.BigEndian.AppendUint16(answer, dns.EDNS0TCPKEEPALIVE)
 	answer = binary.BigEndian.AppendUint16(answer, 2)
 	return binary.BigEndian.AppendUint16(answer, uint16(min(timeout/keepaliveUnit, math.MaxUint16)))
+}
+
+// extendOPT makes the OPT record at the very end of an answer longer by so many octets, which the caller appends. It
+// reports false when there is none, or one that cannot be so long.
+func extendOPT(answer []byte, octets int) ([]byte, bool) {
+	options, end, ok := findOPT(answer)
+	if !ok || end != len(answer) || len(options)+octets > math.MaxUint16 {
+		return answer, false
+	}
+	binary.BigEndian.PutUint16(answer[end-len(options)-2:], uint16(len(options)+octets))
+	return slices.Grow(answer, octets), true
 }
 
 // findOPT returns the options of a message's OPT record (RFC 6891 section 6.1.2) and where they end.

@@ -118,7 +118,8 @@ func FuzzFindOPT(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(make([]byte, 12))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		wants := wantsKeepalive(message)
+		options, _, _ := findOPT(message)
+		wants := hasOption(options, dns.EDNS0TCPKEEPALIVE)
 		longer := appendKeepalive(bytes.Clone(message), time.Second)
 		var m dns.Msg
 		if len(message) > maxTCPQuery || m.Unpack(message) != nil || m.Opcode != dns.OpcodeQuery {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -60,9 +61,17 @@ func (s *Server) listen() error {
 		s.addrs = append(s.addrs, conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	}
 	s.tcp = append(s.tcp, s.opts.TCP...)
+	for _, addr := range s.opts.ListenTLS {
+		listener, err := s.openTCP(addr)
+		if errs = append(errs, err); err != nil {
+			continue
+		}
+		s.dot = append(s.dot, listener)
+		s.tlsAddrs = append(s.tlsAddrs, netip.AddrPortFrom(addr.Addr(), port(listener.Addr())))
+	}
 	if err := errors.Join(errs...); err != nil {
 		s.closeSockets()
-		s.addrs = nil
+		s.addrs, s.tlsAddrs = nil, nil
 		return err
 	}
 	for range s.udp {
@@ -88,10 +97,10 @@ func (s *Server) closeSockets() {
 	for _, socket := range s.udp {
 		_ = socket.Close()
 	}
-	for _, listener := range s.tcp {
+	for _, listener := range slices.Concat(s.tcp, s.dot) {
 		_ = listener.Close()
 	}
-	s.udp, s.tcp = nil, nil
+	s.udp, s.tcp, s.dot = nil, nil, nil
 }
 
 // open opens one address for TCP and UDP.

@@ -34,6 +34,8 @@ var (
 	descProxy = prometheus.NewDesc("meridian_dns_proxy_headers_total",
 		"PROXY protocol headers of front ends, by what became of them: accepted, malformed or untrusted.",
 		[]string{"transport", "result"}, nil)
+	descHandshakes = prometheus.NewDesc("meridian_dns_tls_handshakes_total",
+		"TLS handshakes of clients, by how they ended: full, resumed or failed.", []string{"result"}, nil)
 	descLatency = prometheus.NewDesc("meridian_dns_latency_seconds",
 		"Time from reading UDP queries to having sent their answers, of a sample of the batches.", nil, nil)
 	descPanics = prometheus.NewDesc("meridian_dns_panics_total",
@@ -45,7 +47,7 @@ var (
 	descServiceSite = prometheus.NewDesc("meridian_dns_site_answers_total",
 		"Answers of steered services that name a site, by site.", []string{"service", "site"}, nil)
 	descConns = prometheus.NewDesc("meridian_dns_tcp_connections",
-		"Open TCP connections.", nil, nil)
+		"Open TCP connections, those of DNS over TLS included.", nil, nil)
 	descAccepted = prometheus.NewDesc("meridian_dns_tcp_accepted_total",
 		"TCP connections accepted.", nil, nil)
 	descRejected = prometheus.NewDesc("meridian_dns_tcp_rejected_total",
@@ -59,7 +61,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descQueries, descAnswers, descSilent, descTruncated, descEDNS, descSlow, descErrors, descPanics, descService,
 		descServiceECS, descConns, descAccepted, descRejected, descDisplaced, descRateLimited,
-		descLatency, descServiceSite, descProxy, descCookies,
+		descLatency, descServiceSite, descProxy, descCookies, descHandshakes,
 	} {
 		ch <- desc
 	}
@@ -71,10 +73,18 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 	}
 	st := s.Stats()
-	for _, t := range []struct {
+	type traffic struct {
 		transport string
 		TrafficStats
-	}{{wire.UDP.String(), st.UDP}, {wire.TCP.String(), st.TCP}} {
+	}
+	transports := []traffic{{wire.UDP.String(), st.UDP}, {wire.TCP.String(), st.TCP}}
+	if len(s.opts.ListenTLS) > 0 {
+		transports = append(transports, traffic{wire.DoT.String(), st.DoT})
+		count(descHandshakes, st.TLS.Full, "full")
+		count(descHandshakes, st.TLS.Resumed, "resumed")
+		count(descHandshakes, st.TLS.Failed, "failed")
+	}
+	for _, t := range transports {
 		for name, n := range t.Types {
 			count(descQueries, n, t.transport, name)
 		}

@@ -69,11 +69,26 @@ var proxyCases = []struct {
 }
 
 // wantProxied compares a transport's counts with the cases: how often a header decided, and was none.
-func wantProxied(t *testing.T, st TrafficStats) {
+func wantProxied(t *testing.T, stats func() TrafficStats) {
 	t.Helper()
-	if st.ProxyAccepted != 8 || st.ProxyMalformed != 6 || st.ProxyUntrusted != 2 {
+	var st TrafficStats
+	ok := soon(t, func() bool {
+		st = stats()
+		return st.ProxyAccepted == 8 && st.ProxyMalformed == 6 && st.ProxyUntrusted == 2
+	})
+	if !ok {
 		t.Errorf("%d accepted, %d malformed, %d untrusted", st.ProxyAccepted, st.ProxyMalformed, st.ProxyUntrusted)
 	}
+}
+
+// soon reports whether something comes true: a server may count after a client has noticed.
+func soon(t *testing.T, ok func() bool) bool {
+	for end := time.Now().Add(10 * time.Second); !ok(); pause(t.Context(), 5*time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // dial connects from a loopback address.
@@ -136,7 +151,7 @@ func testProxiedUDP(t *testing.T, singly bool) {
 			t.Errorf("%s: got %v, want %s", c.name, m, c.want)
 		}
 	}
-	wantProxied(t, s.Stats().UDP)
+	wantProxied(t, func() TrafficStats { return s.Stats().UDP })
 }
 
 // Over TCP as well, for all queries of a connection.
@@ -163,7 +178,7 @@ func TestProxiedTCP(t *testing.T) {
 			}
 		}
 	}
-	wantProxied(t, s.Stats().TCP)
+	wantProxied(t, func() TrafficStats { return s.Stats().TCP })
 }
 
 // isTimeout says that the other end did nothing.

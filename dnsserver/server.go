@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,9 @@ type Options struct {
 	// when there is a snapshot to answer from.
 	TakeOver bool
 
+	// ListenTLS are addresses to serve over TLS (RFC 7858), port 853 by convention, with what [Server.SetCertificate]
+	// was given. Connections are limited together with those over TCP. Port 0 takes a free port.
+	ListenTLS []netip.AddrPort
 	// ProxyFrom are the networks of front ends. Every packet and connection from there must begin with a header of the
 	// PROXY protocol, version 2, which says who the client is: its address counts for decisions and limits. From
 	// elsewhere no header is accepted.
@@ -110,6 +114,11 @@ func (o Options) validate() error {
 			errs = append(errs, errors.New("listen: invalid address: want IP:PORT"))
 		}
 	}
+	for _, addr := range o.ListenTLS {
+		if !addr.IsValid() {
+			errs = append(errs, errors.New("listen tls: invalid address: want IP:PORT"))
+		}
+	}
 	for _, network := range o.ProxyFrom {
 		if !network.IsValid() || network.Addr().Is4In6() {
 			errs = append(errs, fmt.Errorf("proxy from: %v: want a network like 192.0.2.0/24 or 2001:db8::/32", network))
@@ -165,14 +174,20 @@ type Server struct {
 
 	singly bool // tests read UDP packets one by one
 
-	mu     sync.Mutex // guards the next five until Run has opened them
-	opened bool
-	addrs  []netip.AddrPort
-	udp    []*udpSocket
-	tcp    []net.Listener
-	udpAll []*counters // one per element of udp, merged on read
+	mu       sync.Mutex // guards the next seven until Run has opened them
+	opened   bool
+	addrs    []netip.AddrPort
+	tlsAddrs []netip.AddrPort
+	udp      []*udpSocket
+	tcp, dot []net.Listener
+	udpAll   []*counters // one per element of udp, merged on read
 
-	tcpAll *counters
+	overTCP, overTLS *stream
+
+	tls         *tls.Config
+	certificate atomic.Pointer[tls.Certificate]
+	handshakes  handshakes
+
 	conns  connTable
 	turns  atomic.Uint32 // where workers begin
 	panics atomic.Uint64
@@ -188,11 +203,11 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, log: o.Logger, responder: responder, rate: rate,
-		ready:  make(chan struct{}),
-		conns:  newConnTable(o.MaxConns, o.MaxConnsPerClient),
-		tcpAll: newCounters(true),
+		ready: make(chan struct{}),
+		conns: newConnTable(o.MaxConns, o.MaxConnsPerClient),
 	}
 	s.cookies.begin(o.Cookies)
+	s.overTCP, s.overTLS, s.tls = s.newStream(wire.TCP), s.newStream(wire.DoT), s.newTLS()
 	s.drainEnd = sync.OnceValue(func() time.Time { return time.Now().Add(s.drainTime()) })
 	return s, nil
 }
@@ -222,6 +237,13 @@ func (s *Server) Addrs() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.addrs)
+}
+
+// TLSAddrs returns the addresses of Options.ListenTLS, as Addrs does.
+func (s *Server) TLSAddrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tlsAddrs)
 }
 
 // Run serves until ctx ends, then stops reading, lets answers that are being sent go out for at most
@@ -256,7 +278,10 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return s.serveUDP(ctx, socket, &w) })
 	}
 	for _, listener := range s.tcp {
-		group.Go(func() error { return s.serveTCP(ctx, kill, listener) })
+		group.Go(func() error { return s.serveTCP(ctx, kill, listener, s.overTCP) })
+	}
+	for _, listener := range s.dot {
+		group.Go(func() error { return s.serveTCP(ctx, kill, listener, s.overTLS) })
 	}
 	if !s.opts.Cookies.Off {
 		group.Go(func() error { return s.cookies.run(ctx) })
@@ -265,7 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return s.rate.run(ctx) })
 	}
 	if s.opts.TakeOver {
-		for _, listener := range s.tcp[:len(s.opts.Listen)] {
+		for _, listener := range slices.Concat(s.tcp[:len(s.opts.Listen)], s.dot) {
 			if err := wantConnections(listener.(*net.TCPListener)); err != nil {
 				group.Go(func() error { return fmt.Errorf("take over %s: %w", listener.Addr(), err) })
 			}

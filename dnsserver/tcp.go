@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-gtm/meridian/dnsserver/proxyproto"
 	"github.com/meridian-gtm/meridian/dnsserver/wire"
 )
@@ -40,18 +42,25 @@ type tcpWorker struct {
 	out [prefixSize + wire.MaxSize]byte // length prefix and answer
 }
 
-func (s *Server) newTCPWorkers() *sync.Pool {
-	feed := s.opts.Tap.NewFeed()
-	return &sync.Pool{New: func() any {
-		w := &tcpWorker{worker: s.newWorker(s.tcpAll, wire.TCP)}
+// stream is what the connections of one transport share.
+type stream struct {
+	transport wire.Transport
+	counters  *counters
+	workers   *sync.Pool
+}
+
+func (s *Server) newStream(tr wire.Transport) *stream {
+	c, feed := newCounters(true), s.opts.Tap.NewFeed()
+	return &stream{transport: tr, counters: c, workers: &sync.Pool{New: func() any {
+		w := &tcpWorker{worker: s.newWorker(c, tr)}
 		w.tap = feed.NewPoint(netip.AddrPort{})
 		return w
-	}}
+	}}}
 }
 
 // serveTCP accepts connections until ctx ends, and those that the kernel had begun to by then, and returns when the
 // last one is gone. The end of kill closes them.
-func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) error {
+func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener, via *stream) error {
 	defer listener.Close()
 	defer context.AfterFunc(kill, func() { listener.Close() })()
 	defer context.AfterFunc(ctx, func() {
@@ -59,7 +68,6 @@ func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) erro
 			listener.Close()
 		}
 	})()
-	workers := s.newTCPWorkers()
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
@@ -72,11 +80,11 @@ func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) erro
 			return err
 		default:
 			// Out of file descriptors, or the client was gone before it was accepted.
-			s.tcpAll.readErrors.Add(1)
+			via.counters.readErrors.Add(1)
 			pause(ctx, readErrorPause)
 			continue
 		}
-		c := s.newConn(conn, workers)
+		c := s.newConn(conn, via)
 		if c == nil {
 			conn.Close()
 			continue
@@ -86,8 +94,8 @@ func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener) erro
 }
 
 // newConn returns a connection that is counted in, or nil when its client has too many.
-func (s *Server) newConn(conn net.Conn, workers *sync.Pool) *tcpConn {
-	c := &tcpConn{Conn: conn, server: s, workers: workers, begun: time.Now()}
+func (s *Server) newConn(conn net.Conn, via *stream) *tcpConn {
+	c := &tcpConn{Conn: conn, server: s, via: via, begun: time.Now()}
 	c.room.L = &c.mu
 	c.client, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
 	if addr, ok := conn.LocalAddr().(*net.TCPAddr); ok {
@@ -113,7 +121,7 @@ type tcpConn struct {
 	proxied bool // a front end's: it begins with who the client is
 	local   netip.AddrPort
 	slot    *connSlot
-	workers *sync.Pool
+	via     *stream
 	begun   time.Time
 	queries *bufio.Reader
 	taken   int // octets of the last query, prefix included, which are still to be skipped
@@ -129,9 +137,14 @@ type tcpConn struct {
 // serve answers the connection's queries, closes it and counts it out. At the end of ctx it answers what has arrived,
 // at that of kill nothing more.
 func (c *tcpConn) serve(ctx, kill context.Context) {
-	conn := c.Conn
+	conn := c.Conn // without TLS, whose own way to close may wait for the client
 	defer c.server.conns.release(c.slot)
-	defer conn.Close()
+	defer func() {
+		if !c.waitForRoom() {
+			conn.Close() // who does not take answers does not take a farewell
+		}
+		c.Close()
+	}()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(c.drainEnd()) })()
 	defer context.AfterFunc(kill, func() { conn.Close() })()
 	if err := c.open(ctx); err != nil {
@@ -147,7 +160,7 @@ func (c *tcpConn) serve(ctx, kill context.Context) {
 		if err != nil {
 			return
 		}
-		w := c.workers.Get().(*tcpWorker)
+		w := c.via.workers.Get().(*tcpWorker)
 		query = w.in[:copy(w.in[:], query)]
 		// A client that waits for its answer, and one that asks too much at once, waits for this goroutine.
 		beside := false
@@ -175,17 +188,19 @@ func (c *tcpConn) serve(ctx, kill context.Context) {
 
 // open reads what comes before the first query.
 func (c *tcpConn) open(ctx context.Context) (err error) {
-	if !c.proxied {
-		return nil
+	if c.proxied {
+		if err := c.beginReading(ctx); err != nil {
+			return err
+		}
+		if c.client, err = readProxied(c.Conn, c.client, c.via.counters); err != nil {
+			return err
+		}
+		if !c.server.conns.identify(c.slot, c.client.Addr()) {
+			return errTooMany
+		}
 	}
-	if err := c.beginReading(ctx); err != nil {
-		return err
-	}
-	if c.client, err = readProxied(c.Conn, c.client, c.server.tcpAll); err != nil {
-		return err
-	}
-	if !c.server.conns.identify(c.slot, c.client.Addr()) {
-		return errTooMany
+	if c.via.transport == wire.DoT {
+		return c.handshake(ctx)
 	}
 	return nil
 }
@@ -223,7 +238,7 @@ func (c *tcpConn) next(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 		if proxyproto.Begins(start) {
-			c.server.tcpAll.proxyUntrusted.Add(1)
+			c.via.counters.proxyUntrusted.Add(1)
 			return nil, errUntrusted
 		}
 	}
@@ -250,9 +265,15 @@ func (c *tcpConn) drainEnd() time.Time {
 // answer answers one query, gives the worker back, and reports whether the connection is good for another.
 func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
 	limit := len(w.out)
-	keepalive := wantsKeepalive(query)
+	options, _, _ := findOPT(query)
+	keepalive := hasOption(options, dns.EDNS0TCPKEEPALIVE)
 	if keepalive {
 		limit -= keepaliveSize
+	}
+	// In clear there is nothing to hide (RFC 7830 section 6).
+	padding := w.transport == wire.DoT && hasOption(options, dns.EDNS0PADDING)
+	if padding {
+		limit -= paddingSize
 	}
 	w.begin()
 	if w.tap != nil {
@@ -261,9 +282,10 @@ func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
 	snap, cookies := c.server.snapshot.Load(), c.server.cookies.now.Load()
 	answer := w.answer(snap, cookies, query, c.client, w.out[prefixSize:prefixSize:limit])
 	if answer == nil {
-		c.workers.Put(w)
+		c.via.workers.Put(w)
 		return false // not a client that speaks DNS to us
 	}
+	answer = w.out[prefixSize : prefixSize+len(answer)] // with the room that was kept
 	if keepalive {
 		timeout := c.server.opts.IdleTimeout
 		if ctx.Err() != nil {
@@ -271,12 +293,15 @@ func (c *tcpConn) answer(ctx context.Context, w *tcpWorker, query []byte) bool {
 		}
 		answer = appendKeepalive(answer, timeout)
 	}
+	if padding {
+		answer = appendPadding(answer)
+	}
 	// Prefix and answer in one write (RFC 7766 section 8). The answer was written behind the prefix.
 	binary.BigEndian.PutUint16(w.out[:], uint16(len(answer)))
 	c.mu.Lock()
 	c.pending = append(c.pending, w.out[:prefixSize+len(answer)]...)
 	c.mu.Unlock()
-	c.workers.Put(w) // before writing, which the client may make last
+	c.via.workers.Put(w) // before writing, which the client may make last
 	return c.flush()
 }
 
@@ -312,7 +337,7 @@ func (c *tcpConn) write(b []byte) error {
 		_, err = c.Write(b)
 	}
 	if err != nil {
-		c.server.tcpAll.writeErrors.Add(1)
+		c.via.counters.writeErrors.Add(1)
 	}
 	return err
 }

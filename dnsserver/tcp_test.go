@@ -31,29 +31,29 @@ func newPiped(t *testing.T, o Options, snap *wire.Snapshot) *piped {
 	t.Helper()
 	s := newServer(t, o)
 	s.Store(snap)
-	return newPipedTo(t, s, s.newTCPWorkers())
+	return newPipedTo(t, s, s.overTCP)
 }
 
-// newPipedTo uses a server's workers, which a test may have changed.
-func newPipedTo(t *testing.T, s *Server, workers *sync.Pool) *piped {
+// newPipedTo is a connection over a transport of a server.
+func newPipedTo(t *testing.T, s *Server, via *stream) *piped {
 	t.Helper()
 	client, server := net.Pipe()
-	return pipe(t, s, client, server, workers)
+	return pipe(t, s, client, server, via)
 }
 
 // newPipedFrom is a connection from an address.
 func newPipedFrom(t *testing.T, s *Server, from netip.AddrPort) *piped {
 	t.Helper()
 	client, server := net.Pipe()
-	return pipe(t, s, client, peered{server, from}, s.newTCPWorkers())
+	return pipe(t, s, client, peered{server, from}, s.overTCP)
 }
 
-func pipe(t *testing.T, s *Server, client, server net.Conn, workers *sync.Pool) *piped {
+func pipe(t *testing.T, s *Server, client, server net.Conn, via *stream) *piped {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	kill, killNow := context.WithCancel(context.Background())
 	p := &piped{Conn: client, stop: stop, kill: killNow, done: make(chan struct{})}
-	conn := s.newConn(server, workers)
+	conn := s.newConn(server, via)
 	go func() {
 		defer close(p.done)
 		conn.serve(ctx, kill)
@@ -132,8 +132,9 @@ func TestTCPOutOfOrder(t *testing.T) {
 		s := newServer(t, Options{MaxPipeline: 2})
 		s.Store(snap)
 		release := make(chan struct{})
-		workers := &sync.Pool{New: func() any {
-			w := s.newTCPWorkers().New().(*tcpWorker)
+		fast := s.overTCP.workers.New
+		s.overTCP.workers.New = func() any {
+			w := fast().(*tcpWorker)
 			respond := w.respond
 			w.respond = func(
 				snap *wire.Snapshot, cookies *wire.Cookies, req []byte, c netip.AddrPort, tr wire.Transport, turn uint32,
@@ -145,8 +146,8 @@ func TestTCPOutOfOrder(t *testing.T) {
 				return respond(snap, cookies, req, c, tr, turn, out)
 			}
 			return w
-		}}
-		p := newPipedTo(t, s, workers)
+		}
+		p := newPipedTo(t, s, s.overTCP)
 		var stream []byte
 		for _, id := range []uint16{1, 11, 12, 13, 2, 14} {
 			stream = append(stream, framed(t, "static.shop.example.", id)...)
@@ -423,7 +424,7 @@ func TestAcceptErrors(t *testing.T) {
 		listener := &failingListener{closed: make(chan struct{})}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.serveTCP(ctx, ctx, listener); err != nil {
+		if err := s.serveTCP(ctx, ctx, listener, s.overTCP); err != nil {
 			t.Error(err)
 		}
 		want := int(time.Second / readErrorPause)

@@ -20,9 +20,10 @@ const (
 	partEvidence = "evidence" // this node's evidence is not heard
 	partApplied  = "applied"  // nor what it says about itself
 	partPlan     = "plan"     // no plan can be made
+	partTLS      = "tls"      // the certificate of DNS over TLS is refused
 )
 
-var parts = []string{partApplied, partDisk, partEvidence, partGeo, partPlan, partReload, partSnapshot}
+var parts = []string{partApplied, partDisk, partEvidence, partGeo, partPlan, partReload, partSnapshot, partTLS}
 
 // fault sets or, with a nil error, clears what is wrong with a part of the node. Faults are alarms.
 func (n *Node) fault(part string, err error) {
@@ -34,7 +35,7 @@ func (n *Node) fault(part string, err error) {
 }
 
 // alarms lists what needs a person, sorted by code and subject.
-func (n *Node) alarms() []health.Alarm {
+func (n *Node) alarms(now time.Time) []health.Alarm {
 	out := slices.Clone(n.decision.Alarms)
 	for part, text := range n.faults {
 		out = append(out, health.Alarm{Code: "fault", Subject: part, Text: part + ": " + text})
@@ -42,6 +43,9 @@ func (n *Node) alarms() []health.Alarm {
 	if parked := n.store.parked(); parked > 0 {
 		out = append(out, health.Alarm{Code: "clock",
 			Text: fmt.Sprintf("%d overrides come from the future and wait: a node's clock is wrong", parked)})
+	}
+	if a, ok := n.pairAlarm(now); ok {
+		out = append(out, a)
 	}
 	for name, a := range n.store.appliedBy() {
 		if a.ConfigHash != n.setup.hash && n.fresh(name) {
@@ -65,7 +69,7 @@ func (n *Node) fresh(name string) bool {
 // noteAlarms makes events of the alarms that came and went. One whose text alone changes is the same alarm.
 func (n *Node) noteAlarms(now time.Time) {
 	before := n.alarmed
-	n.alarmed = n.alarms()
+	n.alarmed = n.alarms(now)
 	for _, a := range n.alarmed {
 		if !hasAlarm(before, a) {
 			n.event(control.Event{Time: now, Kind: "alarm", Text: a.Text})

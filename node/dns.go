@@ -12,7 +12,7 @@ import (
 // dnsOptions are what a configuration says about the DNS server.
 func dnsOptions(c config.DNS, log *slog.Logger) dnsserver.Options {
 	return dnsserver.Options{
-		Listen: c.Listen, ProxyFrom: c.ProxyFrom, Logger: log,
+		Listen: c.Listen, ListenTLS: c.TLS.Listen, ProxyFrom: c.ProxyFrom, Logger: log,
 		Answers: wire.Options{
 			NSID: c.NSID, Version: c.Chaos.Version, Hostname: c.Chaos.Hostname, UDPSize: int(c.UDPSize), NoECS: !c.ECS,
 		},

@@ -28,8 +28,9 @@ func TestDNSOptions(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	want := dnsserver.Options{
-		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.2.53:5300"), netip.MustParseAddrPort("[::1]:5300")},
-		Answers: wire.Options{NSID: "fra1", Hostname: "ns1", UDPSize: 1400},
+		Listen:    []netip.AddrPort{netip.MustParseAddrPort("127.0.2.53:5300"), netip.MustParseAddrPort("[::1]:5300")},
+		ListenTLS: []netip.AddrPort{netip.MustParseAddrPort("127.0.2.53:8530"), netip.MustParseAddrPort("[::1]:8530")},
+		Answers:   wire.Options{NSID: "fra1", Hostname: "ns1", UDPSize: 1400},
 		RateLimit: rrl.Options{
 			Answers: 1000, Empty: 200, Errors: 50, Burst: 1500 * time.Millisecond, Slip: 3, V4Prefix: 26, V6Prefix: 48,
 			Exempt:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("2001:db8:53::/48")},

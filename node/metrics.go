@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/meridian-gtm/meridian/control"
+	"github.com/meridian-gtm/meridian/dnsserver/keypair"
 	"github.com/meridian-gtm/meridian/health"
 	"github.com/meridian-gtm/meridian/health/probe"
 	"github.com/meridian-gtm/meridian/replication/gossip"
@@ -42,7 +43,9 @@ var (
 	descReloads = prometheus.NewDesc("meridian_config_reloads_total",
 		"Reloads, by result: ok or refused.", []string{"result"}, nil)
 	descFault = prometheus.NewDesc("meridian_fault",
-		"1 while a part of the node is at fault: applied, disk, evidence, geo, plan, reload or snapshot.", []string{"part"}, nil)
+		"1 while a part of the node is at fault: applied, disk, evidence, geo, plan, reload, snapshot or tls.", []string{"part"}, nil)
+	descCertificate = prometheus.NewDesc("meridian_dns_tls_certificate_not_after_timestamp_seconds",
+		"When the certificate of DNS over TLS ends, in Unix time.", nil, nil)
 	descRefused = prometheus.NewDesc("meridian_records_refused_total",
 		"Records from peers that could not be merged.", nil, nil)
 
@@ -92,7 +95,7 @@ type nodeCollector struct{ node *Node }
 func (nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descSiteLevel, descSiteWeight, descPool, descAllDown, descMemberHeard, descMemberSilent, descMemberAgrees,
-		descOverrides, descAlarms, descRefused, descReloadOK, descReloads, descFault,
+		descOverrides, descAlarms, descRefused, descReloadOK, descReloads, descFault, descCertificate,
 	} {
 		ch <- d
 	}
@@ -105,8 +108,9 @@ func (c nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	var s *control.Status
 	var faults map[string]string
+	var pair *keypair.Pair
 	err := n.call(ctx, func() error {
-		s, faults = n.status(time.Now()), maps.Clone(n.faults)
+		s, faults, pair = n.status(time.Now()), maps.Clone(n.faults), n.pair
 		return nil
 	})
 	if err != nil {
@@ -135,6 +139,9 @@ func (c nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, part := range parts {
 		_, faulty := faults[part]
 		gauge(ch, descFault, boolValue(faulty), part)
+	}
+	if pair != nil {
+		gauge(ch, descCertificate, float64(pair.NotAfter.Unix()))
 	}
 	gauge(ch, descReloadOK, boolValue(n.reloads.lastOK.Load()))
 	count(ch, descReloads, n.reloads.ok.Load(), "ok")

@@ -16,7 +16,9 @@ import (
 	"github.com/meridian-gtm/meridian/config"
 	"github.com/meridian-gtm/meridian/control"
 	"github.com/meridian-gtm/meridian/dnsserver"
+	"github.com/meridian-gtm/meridian/dnsserver/keypair"
 	"github.com/meridian-gtm/meridian/dnsserver/steer"
+	"github.com/meridian-gtm/meridian/filewatch"
 	"github.com/meridian-gtm/meridian/geo"
 	"github.com/meridian-gtm/meridian/geo/mmdb"
 	"github.com/meridian-gtm/meridian/health"
@@ -61,6 +63,9 @@ type Node struct {
 
 	refused atomic.Uint64 // records from peers
 
+	dnsConfig  config.DNS       // it does not change while the node runs
+	pairStamps filewatch.Stamps // of the certificate that it started with
+
 	calls     chan func()     // for the owner
 	stopped   chan struct{}   // the owner has ended
 	ready     chan struct{}   // queries are answered
@@ -69,11 +74,13 @@ type Node struct {
 
 	saving    turn // one writer of the disk and one change at a time
 	reloading turn
+	pairing   turn // one loads the certificate at a time
 
 	// The rest belongs to the owner, and to New before there is one.
 	setup      *setup
 	world      *geo.World
 	geoInfo    mmdb.Info
+	pair       *keypair.Pair // of DNS over TLS; nil without that
 	view       health.View
 	decision   health.Decision
 	good       map[health.Target]health.Verdict
@@ -126,6 +133,7 @@ func New(o Options) (_ *Node, err error) {
 		version: BuildVersion().Version,
 		calls:   make(chan func()), stopped: make(chan struct{}), ready: make(chan struct{}),
 		geoWatch: make(chan mmdb.Files, 1), wantsSave: make(chan struct{}, 1), saving: newTurn(), reloading: newTurn(),
+		pairing: newTurn(), dnsConfig: cfg.DNS,
 		outdated: map[string]time.Time{}, faults: map[string]string{}, peers: map[string]gossip.MemberState{},
 		skew: map[string]time.Duration{},
 	}
@@ -155,6 +163,16 @@ func New(o Options) (_ *Node, err error) {
 	if n.dns, err = dnsserver.New(dnsOpts); err != nil {
 		return nil, err
 	}
+	n.pairStamps = filewatch.Stamp(n.pairFiles()...)
+	if overTLS(cfg.DNS) {
+		pair, err := keypair.Load(cfg.DNS.TLS.Certificate, cfg.DNS.TLS.Key)
+		if err != nil {
+			return nil, err
+		}
+		if err := n.adoptPair(pair, now); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.dns.Listen(); err != nil {
 		return nil, err
 	}
@@ -177,7 +195,7 @@ func New(o Options) (_ *Node, err error) {
 // and stores what it knows. It returns an error when a part of it fails for good.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	n.log.Info("serving", "dns", fmt.Sprint(n.dns.Addrs()), "api", n.api.Addr().String(), "boot", n.bootEpoch,
+	n.log.Info("serving", "dns", fmt.Sprint(n.dns.Addrs()), "dot", fmt.Sprint(n.dns.TLSAddrs()), "api", n.api.Addr().String(), "boot", n.bootEpoch,
 		"config", n.setup.hash, "epoch", n.epoch, "version", n.version)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.dns.Run(ctx) })
@@ -186,6 +204,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return control.Serve(ctx, n.api, control.NewHandler(n, n.metricsHandler(), n.log)) })
 	files, info := geoFiles(n.setup.config), n.geoInfo // read before the owner may change them
 	group.Go(func() error { return n.watchGeoFiles(ctx, files, info) })
+	if overTLS(n.dnsConfig) {
+		group.Go(func() error { return n.watchPair(ctx, n.pairStamps) })
+	}
 	group.Go(func() error { return n.saveInTheBackground(ctx) })
 	group.Go(func() error { return n.own(ctx) })
 	group.Go(func() error {
@@ -209,6 +230,9 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // DNSAddrs returns the addresses that are served, with the ports that were taken.
 func (n *Node) DNSAddrs() []netip.AddrPort { return n.dns.Addrs() }
+
+// DNSOverTLSAddrs returns those of DNS over TLS.
+func (n *Node) DNSOverTLSAddrs() []netip.AddrPort { return n.dns.TLSAddrs() }
 
 // API returns the address of the control API.
 func (n *Node) API() netip.AddrPort { return n.api.Addr().(*net.TCPAddr).AddrPort() }

@@ -11,7 +11,7 @@ import (
 
 // Reload implements control.Backend: it reads the configuration, the zones and the keys again. A fault in any of
 // them changes nothing and is kept for status. Geo files are loaded again apart from that, since they come from
-// elsewhere: a fault there keeps the old ones and shows in status, too.
+// elsewhere, and so is the certificate of DNS over TLS: a fault there keeps the old ones and shows in status, too.
 func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
 	if err := n.reloading.take(ctx); err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ func (n *Node) Reload(ctx context.Context) (*control.ReloadResult, error) {
 		}
 		return nil
 	})
+	_ = n.loadPair(ctx) // status shows it
 	releaseMemory()
 	if err := errors.Join(callErr, err); err != nil {
 		return nil, err

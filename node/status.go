@@ -40,7 +40,7 @@ func (n *Node) status(now time.Time) *control.Status {
 		},
 		Services: []control.ServiceStatus{}, Override: n.store.overrides(now), Alarms: []string{},
 	}
-	for _, a := range n.alarms() {
+	for _, a := range n.alarms(now) {
 		s.Alarms = append(s.Alarms, a.Text)
 	}
 	if s.Override == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meridian-gtm/meridian/config"
+	"github.com/meridian-gtm/meridian/dnsserver/keypair"
 	"github.com/meridian-gtm/meridian/dnsserver/steer"
 	"github.com/meridian-gtm/meridian/dnsserver/zone"
 	"github.com/meridian-gtm/meridian/geo"
@@ -135,16 +136,22 @@ type CheckSummary struct {
 	Zones       int      `json:"zones"`
 	Targets     int      `json:"targets"` // what every node probes
 	Geo         string   `json:"geo"`
-	Warnings    []string `json:"warnings"` // what is odd in a zone but no fault, each as "FILE:LINE: ..."
+	Warnings    []string `json:"warnings"` // what is odd in a zone or a certificate but no fault, each as "FILE:LINE: ..." or "FILE: ..."
 }
 
 // Check reads a configuration and everything it names, as a node does when it starts, and reports every fault. It opens
 // no socket and writes nothing.
 func Check(path string) (*CheckSummary, error) {
 	var summary CheckSummary
+	var pair *keypair.Pair
 	cfg, err := config.Check(path, config.Overrides{}, func(c *config.Config) error {
 		_, info, err := mmdb.Load(geoFiles(c))
 		summary.Geo = info.String()
+		return err
+	}, func(c *config.Config) (err error) {
+		if overTLS(c.DNS) {
+			pair, err = keypair.Load(c.DNS.TLS.Certificate, c.DNS.TLS.Key)
+		}
 		return err
 	})
 	if err != nil {
@@ -159,6 +166,15 @@ func Check(path string) (*CheckSummary, error) {
 	summary.Zones, summary.Targets = len(cfg.Zones), len(s.targets)
 	for _, z := range s.zones.Zones() {
 		summary.Warnings = append(summary.Warnings, z.Warnings()...)
+	}
+	if pair == nil {
+		return &summary, nil
+	}
+	if err := pair.Warn(time.Now(), cfg.DNS.TLS.ExpiryWarning); err != nil {
+		summary.Warnings = append(summary.Warnings, err.Error())
+	}
+	if pair.Exposed {
+		summary.Warnings = append(summary.Warnings, pair.KeyFile+": every user of this machine can read the key")
 	}
 	return &summary, nil
 }

@@ -153,7 +153,7 @@ func (r *Responder) Respond(
 // limit returns how long an answer over tr may be, in octets (RFC 6891 section 6.2.5).
 func (r *Responder) limit(tr Transport) int {
 	switch {
-	case tr == TCP:
+	case tr.stream():
 		return MaxSize
 	case r.query.edns.present:
 		return int(min(r.query.edns.size, r.udpSize))
@@ -164,7 +164,7 @@ func (r *Responder) limit(tr Transport) int {
 
 // cut replaces an answer that did not fit. Over TCP there is no longer way to ask, so it is a failure of ours.
 func (r *Responder) cut(tr Transport, rcode uint16, scope uint8, m *Meta) (uint16, uint8) {
-	if tr == TCP {
+	if tr.stream() {
 		r.reply.flags &^= flagsAA
 		return dns.RcodeServerFailure, 0
 	}

@@ -19,15 +19,23 @@ type Transport uint8
 const (
 	UDP Transport = iota // 512 octets, or what EDNS(0) and Options.UDPSize agree on
 	TCP                  // 65535 octets, the two of the length prefix not counted
+	DoT                  // TLS (RFC 7858), otherwise as TCP
 )
 
-// String returns "udp" or "tcp".
+// String returns "udp", "tcp" or "dot".
 func (t Transport) String() string {
-	if t == TCP {
+	switch t {
+	case TCP:
 		return "tcp"
+	case DoT:
+		return "dot"
+	default:
+		return "udp"
 	}
-	return "udp"
 }
+
+// stream reports whether messages come on a connection.
+func (t Transport) stream() bool { return t != UDP }
 
 // Meta says what became of a query, for counters. It holds nothing that must be freed or copied.
 type Meta struct {
