@@ -530,3 +530,37 @@ func TestAppendPadding(t *testing.T) {
 		t.Errorf("without an OPT record: %d octets", len(got))
 	}
 }
+
+// The longest answers have room for the options that are added to them.
+func TestTCPLongestAnswer(t *testing.T) {
+	pair, _, _ := newPair(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, Options{})
+		s.SetCertificate(pair)
+		full := s.overTLS.workers.New
+		s.overTLS.workers.New = func() any {
+			w := full().(*tcpWorker)
+			w.respond = func(_ *wire.Snapshot, _ *wire.Cookies, req []byte, _ netip.AddrPort, _ wire.Transport, _ uint32, out []byte) ([]byte, wire.Meta) {
+				answer := out[:cap(out)] // one record of TXT's type and the OPT record
+				clear(answer)
+				copy(answer, []byte{req[0], req[1], 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 1})
+				fill := len(answer) - 12 - 11 - 11
+				copy(answer[12:], []byte{0, 0xff, 0xf0, 0, 1, 0, 0, 0, 0, byte(fill >> 8), byte(fill)})
+				copy(answer[len(answer)-11:], []byte{0, 0, byte(dns.TypeOPT), 4, 0xd0, 0, 0, 0, 0, 0, 0})
+				return answer, wire.Meta{}
+			}
+			return w
+		}
+		p := newPipedTo(t, s, s.overTLS)
+		conn := tls.Client(p.Conn, &tls.Config{InsecureSkipVerify: true})
+		if _, err := conn.Write(asking(t, &dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE}, &dns.EDNS0_PADDING{})); err != nil {
+			t.Fatal(err)
+		}
+		m := receive(t, conn)
+		if got := keepalives(m); len(got) != 1 || got[0] != 100 || len(m.IsEdns0().Option) != 2 {
+			t.Errorf("options %v", m.IsEdns0())
+		}
+		conn.Close()
+		<-p.done
+	})
+}
