@@ -79,6 +79,7 @@ var layers = map[string][]string{
 	"test/interop":         {},
 	"deploy/compose":       {"geo/mmdb"},
 	"test/compose":         {},
+	"test/lab":             {},
 }
 
 // libraryRules keep an outside library's types where they belong.

@@ -1,7 +1,8 @@
 // Command ci passes every check of the project: `go run ./ci`. It does its own set-up and says what it could not do.
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, a
-// walk through the demo with a browser, and the compose file as Compose reads it. With a C compiler the tests run under
+// walk through the demo with a browser, and the compose file as Compose reads it. Where a docker engine answers, go test
+// builds the compose world, plays drills on it and takes it down. With a C compiler the tests run under
 // the race detector. On a Debian-like machine where it may install packages, it installs what the tests can use (a C
 // compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is
 // missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
@@ -47,6 +48,7 @@ var aptPackages = []struct{ program, pkg, glob, without string }{
 	{program: "dnstap-ldns", pkg: "dnstap-ldns", without: "DNSTAP NOT READ BY dnstap-ldns"},
 	{program: "fstrm_dump", pkg: "fstrm-bin", without: "DNSTAP NOT READ BY fstrm_dump"},
 	{program: "initdb", pkg: "postgresql", glob: "/usr/lib/postgresql/*/bin/initdb", without: "SHOP NOT RUN ON POSTGRESQL: no initdb"},
+	{program: "mmdebstrap", pkg: "mmdebstrap", without: "NO STAND-INS FOR IMAGES OF A REGISTRY THAT DOES NOT ANSWER: no mmdebstrap"},
 	{program: "chromium", pkg: "chromium", glob: "/usr/bin/google-chrome", without: "DEMO NOT WALKED THROUGH WITH A BROWSER: no chromium"},
 }
 
@@ -75,6 +77,11 @@ func without() (all []string) {
 	}
 	if os.Getenv("COCKROACH_BINARY") == "" && os.Getenv("SHOP_TEST_CRDB_URL") == "" {
 		all = append(all, "SHOP NOT RUN ON COCKROACHDB: neither COCKROACH_BINARY nor SHOP_TEST_CRDB_URL is set; its grammar read every statement")
+	}
+	asking, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if exec.CommandContext(asking, "docker", "version").Run() != nil {
+		all = append(all, "NO DRILL PLAYED ON CONTAINERS: no docker engine answers")
 	}
 	return all
 }
@@ -124,7 +131,7 @@ func run(ctx context.Context, out io.Writer) error {
 }
 
 // alone are the packages whose tests run whole fleets against the clock: they get the machine to themselves.
-var alone = []string{"/cmd/demo", "/demo/lab", "/node"}
+var alone = []string{"/cmd/demo", "/demo/lab", "/node", "/test/lab"}
 
 // test runs all tests, those that want the machine to themselves last and one after the other.
 func test(ctx context.Context, out io.Writer, race []string) error {
@@ -140,11 +147,11 @@ func test(ctx context.Context, out io.Writer, race []string) error {
 			together = append(together, pkg)
 		}
 	}
-	args := append(slices.Clone(race), "-timeout", "20m")
-	return errors.Join(
-		command(ctx, out, "go", append(slices.Clone(args), together...)...),
-		command(ctx, out, "go", append(append(args, "-p", "1"), last...)...),
-	)
+	run := func(packages []string, args ...string) error {
+		return command(ctx, out, "go", slices.Concat(race, args, packages)...)
+	}
+	// Images that are built for the first time take as long as all drills on them.
+	return errors.Join(run(together, "-timeout", "20m"), run(last, "-timeout", "50m", "-p", "1"))
 }
 
 // install adds missing programs where that needs no question: as root, with apt-get.

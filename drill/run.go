@@ -85,6 +85,7 @@ type run struct {
 	status  *control.Status
 	watcher *watcher
 
+	lost     time.Time   // when all that the first step breaks was broken; zero = not yet
 	taking   *testimony  // nil without a witness, and when it has concluded
 	orders   *Orders     // what it said
 	made     []Injection // not healed yet
@@ -133,8 +134,10 @@ func (r *run) play(ctx context.Context) (report *Report, err error) {
 	watch.Wait()
 	if r.taking != nil {
 		r.say("looking at every order")
-		line, _, _ := r.watcher.snapshot()
-		r.orders, r.taking = r.taking.conclude(ctx, line.Broken), nil
+		if r.lost.IsZero() {
+			r.lost = time.Now() // it was stopped before that
+		}
+		r.orders, r.taking = r.taking.conclude(ctx, r.lost.Sub(r.watcher.start)), nil
 	}
 	return r.report(), errors.Join(healErr, watchErr)
 }
@@ -158,6 +161,9 @@ func (r *run) act(ctx context.Context) error {
 		}
 		if err := r.breakAll(ctx, step); err != nil {
 			return err
+		}
+		if r.lost.IsZero() {
+			r.lost = time.Now()
 		}
 		if err := r.operate(ctx, step.Operate); err != nil {
 			return err

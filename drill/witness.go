@@ -41,14 +41,14 @@ type Verdicts struct {
 	Stuck     int `json:"stuck"`  // waiting for too long
 }
 
-// Orders is what became of a drill's orders. Times are since the first fault.
+// Orders is what became of a drill's orders. Times are since the loss: when all that the first step breaks was broken.
 type Orders struct {
 	Verdicts
 	Acked int `json:"acked"` // acknowledged while the drill lasted
-	// First is when the first order was acknowledged that a customer wanted after the first fault.
+	// First is when the first order was acknowledged that a customer wanted after the loss.
 	First   time.Duration `json:"first"`
-	Gap     time.Duration `json:"gap"`     // longest time without an acknowledgement, from the first fault on
-	Slowest time.Duration `json:"slowest"` // longest that a customer waited, of orders acknowledged after the first fault
+	Gap     time.Duration `json:"gap"`     // longest time without an acknowledgement, from the loss on
+	Slowest time.Duration `json:"slowest"` // longest that a customer waited, of orders acknowledged after the loss
 	Fault   string        `json:"fault,omitempty"`
 	Log     string        `json:"log,omitempty"` // file of the acknowledged orders, kept because something is wrong
 }
@@ -65,15 +65,15 @@ type Ack struct {
 }
 
 // account sums up acknowledgements in order of time.
-func account(acks []Ack, broken, end time.Duration) (o Orders) {
+func account(acks []Ack, loss, end time.Duration) (o Orders) {
 	o.Acked, o.First = len(acks), Never
-	last := broken
+	last := loss
 	for _, a := range acks {
-		if a.At < broken {
+		if a.At < loss {
 			continue
 		}
-		if a.At-a.Took >= broken && (o.First == Never || a.At-broken < o.First) {
-			o.First = a.At - broken
+		if a.At-a.Took >= loss && (o.First == Never || a.At-loss < o.First) {
+			o.First = a.At - loss
 		}
 		o.Gap, o.Slowest = max(o.Gap, a.At-last), max(o.Slowest, a.Took)
 		last = a.At
@@ -230,10 +230,10 @@ func (t *testimony) leave() error {
 }
 
 // conclude ends the witness and has it look at the orders.
-func (t *testimony) conclude(ctx context.Context, broken time.Duration) *Orders {
+func (t *testimony) conclude(ctx context.Context, loss time.Duration) *Orders {
 	t.stop()
 	<-t.ended
-	o := account(t.acks, broken, time.Since(t.start))
+	o := account(t.acks, loss, time.Since(t.start))
 	fault := t.fault
 	if fault == nil {
 		o.Verdicts, fault = t.check(ctx)
