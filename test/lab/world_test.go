@@ -24,7 +24,7 @@ const (
 
 // world is the containers, up.
 type world struct {
-	env   []string
+	env []string
 }
 
 // up brings the world up and takes it down at the end of the test. It skips the test where no engine answers.
