@@ -100,7 +100,7 @@ func plan(t *testing.T, w *world) {
 	program := filepath.Join(t.TempDir(), "meridian")
 	w.run(t, 5*time.Minute, "go", "build", "-o", program, "github.com/meridian-gtm/meridian/cmd/meridian")
 	out := w.run(t, time.Minute, program, "drill", "run", "site-blackout", "--world", "compose", "--project", project, "--dry-run")
-	for _, want := range []string{"at eu-west in world compose, fast pace", "eu-west: its VIP does not answer", "shop v4: ap-south eu-west us-east -> ap-south us-east"} {
+	for _, want := range []string{"at eu-west in world compose, fast pace", "eu-west: its VIP does not answer", "shop v4: us-east eu-west ap-south -> us-east ap-south"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
