@@ -3,7 +3,6 @@ package dnsserver
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"syscall"
 	"time"
@@ -201,17 +200,13 @@ func (s *Server) serveBatches(ctx context.Context, socket *udpSocket, w *worker)
 	}
 	for {
 		err := b.read()
-		switch {
-		case err == nil:
-		case errors.Is(err, errNoBatches):
+		if errors.Is(err, errNoBatches) {
 			return err
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			w.counters.readErrors.Add(1)
-			pause(ctx, readErrorPause)
+		}
+		if err != nil {
+			if end, err := readFailed(ctx, w.counters, err); end {
+				return err
+			}
 			continue
 		}
 		if !w.sampler.next() {

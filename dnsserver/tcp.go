@@ -72,16 +72,11 @@ func (s *Server) serveTCP(ctx, kill context.Context, listener net.Listener, via 
 	defer open.Wait()
 	for {
 		conn, err := listener.Accept()
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
+		if err != nil {
 			// Out of file descriptors, or the client was gone before it was accepted.
-			via.counters.readErrors.Add(1)
-			pause(ctx, readErrorPause)
+			if end, err := readFailed(ctx, via.counters, err); end {
+				return err
+			}
 			continue
 		}
 		c := s.newConn(conn, via)

@@ -43,15 +43,10 @@ func (s *Server) servePackets(ctx context.Context, socket *udpSocket, w *worker)
 	oob := make([]byte, 128)
 	for {
 		n, control, from, err := socket.read(in, oob)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			w.counters.readErrors.Add(1)
-			pause(ctx, readErrorPause)
+		if err != nil {
+			if end, err := readFailed(ctx, w.counters, err); end {
+				return err
+			}
 			continue
 		}
 		if !w.sampler.next() {
@@ -98,6 +93,21 @@ func (u *udpSocket) write(b, control []byte, to netip.AddrPort) (err error) {
 	}
 	_, _, err = u.WriteMsgUDPAddrPort(b, control, to)
 	return err
+}
+
+// readFailed says what follows from a read or an accept that failed: the end, with Run's error if it is one, or, after
+// it was counted and a pause, another try.
+func readFailed(ctx context.Context, c *counters, err error) (end bool, result error) {
+	switch {
+	case ctx.Err() != nil:
+		return true, nil
+	case errors.Is(err, net.ErrClosed):
+		return true, err
+	default:
+		c.readErrors.Add(1)
+		pause(ctx, readErrorPause)
+		return false, nil
+	}
 }
 
 // pause waits for d or the end of ctx.
