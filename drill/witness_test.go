@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-// witnessed runs a witness of two shell scripts until it has told of some orders, and lets it conclude.
+// byItself waits for a witness to end instead of for a number of orders.
+const byItself = 0
+
+// witnessed runs a witness of two shell scripts until it has told of enough orders, and lets it conclude.
 func witnessed(t *testing.T, watch, check string, enough int) *Orders {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
@@ -17,6 +20,9 @@ func witnessed(t *testing.T, watch, check string, enough int) *Orders {
 	at, err := w.testify(t.Context(), time.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if enough == byItself {
+		<-at.ended
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		at.mu.Lock()
@@ -72,17 +78,22 @@ func TestWitness(t *testing.T) {
 }
 
 func TestWitnessThatProvesNothing(t *testing.T) {
-	for name, tt := range map[string]struct{ watch, check, fault string }{
-		"ends by itself":   {`echo '{"id":"a"}'`, "true", "it ended by itself"},
-		"fails":            {`echo '{"id":"a"}'; echo no disk >&2; exit 3`, "true", "exit status 3: no disk"},
-		"talks nonsense":   {`echo '{"id":"a"}'; echo hello; exec sleep 20`, "true", `line "hello"`},
-		"check fails":      {orderly, "echo no database >&2; exit 3", "exit status 3: no database"},
-		"check is silent":  {orderly, "exit 1", "exit status 1"},
-		"check omits":      {orderly, `echo '{"orders":1,"lost":0,"double":0,"over":0}'`, "stuck: want a number"},
-		"check is not one": {orderly, `echo fine`, "invalid character"},
+	for name, tt := range map[string]struct {
+		watch, check string
+		enough       int
+		fault        string
+	}{
+		"ends by itself": {`echo '{"id":"a"}'`, "true", byItself, "it ended by itself"},
+		"fails":          {`echo '{"id":"a"}'; echo no disk >&2; exit 3`, "true", byItself, "exit status 3: no disk"},
+		// Both lines in one write: where the first has arrived, so has the second.
+		"talks nonsense":   {`printf '{"id":"a"}\nhello\n'; exec sleep 20`, "true", 1, `line "hello"`},
+		"check fails":      {orderly, "echo no database >&2; exit 3", 1, "exit status 3: no database"},
+		"check is silent":  {orderly, "exit 1", 1, "exit status 1"},
+		"check omits":      {orderly, `echo '{"orders":1,"lost":0,"double":0,"over":0}'`, 1, "stuck: want a number"},
+		"check is not one": {orderly, `echo fine`, 1, "invalid character"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := witnessed(t, tt.watch, tt.check, 1)
+			o := witnessed(t, tt.watch, tt.check, tt.enough)
 			if !o.Bad() || !strings.Contains(o.Fault, tt.fault) {
 				t.Errorf("%+v: want %q", o, tt.fault)
 			}
