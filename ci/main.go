@@ -3,7 +3,8 @@
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, a
 // walk through the demo with a browser, and the compose file as Compose reads it. With LAB=1
 // and a docker engine, go test builds the compose world, plays drills on it and takes it down. With a C compiler the tests run under
-// the race detector. On a Debian-like machine where it may install packages, it installs what the tests can use (a C
+// the race detector. A package whose tests fail is tested once more with the machine to itself, unless what failed was a data
+// race or a panic: the end of the output names those that passed only then. On a Debian-like machine where it may install packages, it installs what the tests can use (a C
 // compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is
 // missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
 // end of the output.
@@ -94,21 +95,25 @@ func run(ctx context.Context, out io.Writer) error {
 		name string
 		run  func() error
 	}
+	again := &secondChance{out: out}
 	checks := []check{
 		{"gofmt", func() error { return gofmt(ctx) }},
 		{"go vet", func() error { return command(ctx, out, "go", "vet", "./...") }},
 		{"staticcheck", func() error { return command(ctx, out, "go", "tool", "staticcheck", "./...") }},
 		{"go mod tidy", func() error { return command(ctx, out, "go", "mod", "tidy", "-diff") }},
-		{"go " + strings.Join(race, " "), func() error { return test(ctx, out, race) }},
+		{"go " + strings.Join(race, " "), func() error { return test(ctx, out, race, again) }},
 	}
 	for _, m := range nested {
 		in := func(args ...string) func() error {
 			return func() error { return command(ctx, out, "go", append([]string{"-C", m.dir}, args...)...) }
 		}
+		tested := func(w io.Writer, packages []string, more ...string) error {
+			return command(ctx, w, "go", slices.Concat([]string{"-C", m.dir, "test", "-timeout", "20m"}, more, packages)...)
+		}
 		checks = append(checks,
 			check{"go vet, " + m.name, in("vet", "./...")},
 			check{"go mod tidy, " + m.name, in("mod", "tidy", "-diff")},
-			check{"go test, " + m.name, in("test", "-timeout", "20m", "./...")},
+			check{"go test, " + m.name, func() error { return again.test([]string{"./..."}, tested) }},
 		)
 	}
 	var faults []error
@@ -122,6 +127,9 @@ func run(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "== %s: ok, %.1f s\n", c.name, time.Since(start).Seconds())
 	}
+	for _, pkg := range again.passed {
+		fmt.Fprintf(out, "== PASSED ONLY AT THE SECOND TRY: %s\n", pkg)
+	}
 	for _, w := range without() {
 		fmt.Fprintf(out, "== %s\n", w)
 	}
@@ -132,7 +140,7 @@ func run(ctx context.Context, out io.Writer) error {
 var alone = []string{"/cmd/demo", "/demo/lab", "/node", "/test/lab"}
 
 // test runs all tests, those that want the machine to themselves last and one after the other.
-func test(ctx context.Context, out io.Writer, race []string) error {
+func test(ctx context.Context, out io.Writer, race []string, again *secondChance) error {
 	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
 	if err != nil {
 		return fmt.Errorf("go list: %w", err)
@@ -146,7 +154,9 @@ func test(ctx context.Context, out io.Writer, race []string) error {
 		}
 	}
 	run := func(packages []string, args ...string) error {
-		return command(ctx, out, "go", slices.Concat(race, args, packages)...)
+		return again.test(packages, func(w io.Writer, packages []string, more ...string) error {
+			return command(ctx, w, "go", slices.Concat(race, args, more, packages)...)
+		})
 	}
 	// Images that are built for the first time take as long as all drills on them.
 	return errors.Join(run(together, "-timeout", "20m"), run(last, "-timeout", "50m", "-p", "1"))
