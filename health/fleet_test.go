@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -167,4 +168,24 @@ func alarmCodes(alarms []Alarm) string {
 		codes = append(codes, a.Code+":"+a.Subject)
 	}
 	return strings.Join(codes, " ")
+}
+
+func TestNthAge(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	for range 5000 {
+		ages := make([]time.Duration, 1+chance.IntN(60))
+		for i := range ages {
+			ages[i] = time.Duration(chance.IntN(1 + chance.IntN(100)))
+			if chance.IntN(8) == 0 {
+				ages[i] = never
+			}
+		}
+		k := chance.IntN(len(ages))
+		sorted := slices.Sorted(slices.Values(ages))
+		if got := nth(slices.Clone(ages), k); got != sorted[k] {
+			t.Fatalf("place %d of %v: %v, want %v", k, ages, got, sorted[k])
+		}
+	}
 }

@@ -106,9 +106,14 @@ func place(observers []observer, targets []Target) {
 	for i, t := range targets {
 		places[t] = i
 	}
+	var room []int
 	for i := range observers {
 		o := &observers[i]
-		o.places = make([]int, len(o.Evidence.Targets))
+		n := len(o.Evidence.Targets)
+		if len(room) < n {
+			room = make([]int, max(n, 64*len(targets)))
+		}
+		o.places, room = room[:n:n], room[n:]
 		next := 0
 		for j := range o.places {
 			t := o.Evidence.Targets[j].Target
@@ -147,6 +152,7 @@ func count(observers []observer, dcs []Datacenter, home map[string]string, targe
 	}
 	vantages := newVantages(observers, len(dcs), p)
 	tallies := make([]*tally, len(targets))
+	var s sorter
 	for i, t := range targets {
 		said, home := words[i], home[t.Site]
 		if len(dcs) == 1 {
@@ -159,7 +165,7 @@ func count(observers []observer, dcs []Datacenter, home map[string]string, targe
 					"%d observers with a check definition of their own alone say down: set aside", dropped)})
 			}
 		}
-		tallies[i] = newTally(said, vantages, dcs, home, p)
+		tallies[i] = s.newTally(said, vantages, dcs, home, p)
 	}
 	return tallies
 }
@@ -196,16 +202,24 @@ func newVantages(observers []observer, dcs int, p Policy) []vantage {
 	return vantages
 }
 
-func newTally(said []opinionOf, vantages []vantage, dcs []Datacenter, home string, p Policy) *tally {
+// sorter holds the memory in which opinions are sorted, from one target to the next.
+type sorter struct {
+	heads                             []int
+	by                                [][]opinionOf
+	room                              []opinionOf
+	up, always, down, soft, returning []time.Duration
+}
+
+func (s *sorter) newTally(said []opinionOf, vantages []vantage, dcs []Datacenter, home string, p Policy) *tally {
 	t := &tally{ballots: make([]ballot, len(dcs)), quiet: never}
-	by := byDatacenter(said, len(dcs))
+	by := s.byDatacenter(said, len(dcs))
 	for i, d := range dcs {
 		b := &t.ballots[i]
 		b.Datacenter = d.Name
 		b.region = cmp.Or(d.Region, d.Name)
 		b.Own = d.Name == home
 		b.heard = vantages[i].heard
-		b.count(by[i], p)
+		s.count(b, by[i], p)
 		if !b.Counted {
 			b.Reason = vantages[i].why
 		}
@@ -222,26 +236,30 @@ func newTally(said []opinionOf, vantages []vantage, dcs []Datacenter, home strin
 }
 
 // byDatacenter parts opinions, their order kept.
-func byDatacenter(said []opinionOf, dcs int) [][]opinionOf {
-	heads := make([]int, dcs)
-	for _, o := range said {
-		heads[o.by.dc]++
+func (s *sorter) byDatacenter(said []opinionOf, dcs int) [][]opinionOf {
+	s.heads = append(s.heads[:0], make([]int, dcs)...)
+	for i := range said {
+		s.heads[said[i].by.dc]++
 	}
-	by, room := make([][]opinionOf, dcs), make([]opinionOf, len(said))
-	for i, n := range heads {
-		by[i], room = room[:0:n], room[n:]
+	s.room = slices.Grow(s.room[:0], len(said))
+	s.by = s.by[:0]
+	room := s.room[:len(said)]
+	for _, n := range s.heads {
+		s.by = append(s.by, room[:0:n])
+		room = room[n:]
 	}
-	for _, o := range said {
-		by[o.by.dc] = append(by[o.by.dc], o)
+	for i := range said {
+		dc := said[i].by.dc
+		s.by[dc] = append(s.by[dc], said[i])
 	}
-	return by
+	return s.by
 }
 
 // count fills in the ballot of a datacenter of what its voters said.
-func (b *ballot) count(said []opinionOf, p Policy) {
-	up, always := make([]time.Duration, 0, len(said)), make([]time.Duration, 0, len(said))
-	var down, soft, returning []time.Duration
-	for _, o := range said {
+func (s *sorter) count(b *ballot, said []opinionOf, p Policy) {
+	up, always, down, soft, returning := s.up[:0], s.always[:0], s.down[:0], s.soft[:0], s.returning[:0]
+	for i := range said {
+		o := &said[i]
 		b.Voters++
 		if o.State.opinion() == StateUp {
 			up = append(up, o.age)
@@ -268,26 +286,28 @@ func (b *ballot) count(said []opinionOf, p Policy) {
 		b.upFor = b.softFor // reached, but not well
 	}
 	b.reached = len(up) > 0
+	returning = slices.Grow(returning, len(always))
 	b.returning = returnAge(returning, always, len(down) > 0, p.Ramp)
+	s.up, s.always, s.down, s.soft, s.returning = up, always, down, soft, returning
 }
 
 // returnAge is the upper median of the returns, where always are the ages of those who saw none. Of these, who has
 // watched for as long as a ramp takes knows that there was none. Who has just started does not: it must not end a
 // ramp, and where it is contested, because others hold the target down, what it sees is the return itself.
+// It does as it pleases with the memory of returns.
 func returnAge(returns, always []time.Duration, contested bool, ramp time.Duration) time.Duration {
-	ages := slices.Clone(returns)
 	for _, a := range always {
 		switch {
 		case a >= ramp:
-			ages = append(ages, never)
+			returns = append(returns, never)
 		case contested:
-			ages = append(ages, a)
+			returns = append(returns, a)
 		}
 	}
-	if len(ages) == 0 {
+	if len(returns) == 0 {
 		return never
 	}
-	return upperMedian(ages)
+	return upperMedian(returns)
 }
 
 // share turns a datacenter's heads into its vote: 0 if at most a third hold the target not-down, 2 if at least two
@@ -310,8 +330,7 @@ func voteAge(down []time.Duration, voters int) time.Duration {
 	if len(down) == 0 || len(down) < quorum {
 		return 0
 	}
-	slices.Sort(down)
-	return down[len(down)-quorum]
+	return nth(down, len(down)-quorum)
 }
 
 // Tally returns the sum of the votes that were counted, and the most that it could have been. A foreign
@@ -402,11 +421,37 @@ func lowerMedian(ages []time.Duration) time.Duration {
 	if len(ages) == 0 {
 		return 0
 	}
-	slices.Sort(ages)
-	return ages[(len(ages)-1)/2]
+	return nth(ages, (len(ages)-1)/2)
 }
 
-func upperMedian(ages []time.Duration) time.Duration {
-	slices.Sort(ages)
-	return ages[len(ages)/2]
+func upperMedian(ages []time.Duration) time.Duration { return nth(ages, len(ages)/2) }
+
+// nth returns what would be at place k of the sorted ages, and moves them about (C. A. R. Hoare, Algorithm 65: find,
+// 1961). Ages of many observers are counted for every target at every decision: sorting them all takes several times as long.
+func nth(ages []time.Duration, k int) time.Duration {
+	for lo, hi := 0, len(ages)-1; lo < hi; {
+		pivot := ages[(lo+hi)/2]
+		i, j := lo, hi
+		for i <= j {
+			for ages[i] < pivot {
+				i++
+			}
+			for pivot < ages[j] {
+				j--
+			}
+			if i <= j {
+				ages[i], ages[j] = ages[j], ages[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case k <= j:
+			hi = j
+		case k >= i:
+			lo = i
+		default:
+			return ages[k]
+		}
+	}
+	return ages[k]
 }

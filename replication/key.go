@@ -2,6 +2,9 @@ package replication
 
 import "strings"
 
+// overridePrefix begins the keys of overrides.
+const overridePrefix = "override/"
+
 // everyService stands in an override's key for Service "". No service can be named so.
 const everyService = "*"
 
@@ -16,7 +19,7 @@ func OverrideKey(service, site string, action Action) string {
 	if service == "" {
 		service = everyService
 	}
-	return "override/" + service + "/" + site + "/" + string(action)
+	return overridePrefix + service + "/" + site + "/" + string(action)
 }
 
 // Key is the key under which o is replicated.
@@ -29,7 +32,7 @@ func KindOf(key string) Kind {
 		return KindEvidence
 	case strings.HasPrefix(key, "applied/"):
 		return KindApplied
-	case strings.HasPrefix(key, "override/"):
+	case strings.HasPrefix(key, overridePrefix):
 		return KindOverride
 	}
 	return 0

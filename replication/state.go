@@ -237,7 +237,8 @@ func (s *State) Records(keys []string) []Record {
 // whatever is merged later, unless an operator made it anew.
 func (s *State) Overrides(now time.Time) []Override {
 	var out []Override
-	for _, key := range s.keys {
+	first, _ := slices.BinarySearch(s.keys, overridePrefix)
+	for _, key := range s.keys[first:] { // no other kind's keys sort behind
 		if h := s.held[key]; h.record.Kind == KindOverride && h.override.InForce(now) {
 			out = append(out, h.override)
 		}

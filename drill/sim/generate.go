@@ -29,6 +29,9 @@ func Generate(seed uint64, shape Shape) Scenario {
 	s.Datacenters = min(s.Datacenters, s.Nodes)
 	s.Sites = min(s.Datacenters, pick(&g, shape.Sites, s.Datacenters, s.Datacenters, 2+g.IntN(4), max(1, s.Datacenters-1)))
 	s.Fast = g.IntN(2) == 0
+	if s.Nodes > cohortsFrom {
+		s.Fast = false // its probes, eight a second for each target, are for a few nodes on one machine
+	}
 	if shape.Fast != nil {
 		s.Fast = *shape.Fast
 	}

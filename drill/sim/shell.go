@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -40,13 +41,22 @@ type replica struct {
 // heard is a node's latest evidence and when it came.
 type heard struct {
 	*health.Evidence
-	at time.Duration
+	said *decoded
+	at   time.Duration
 }
 
-type decodedEvidence struct {
-	of       [8]*byte
-	evidence [8]*health.Evidence
-	next     int
+// decoded is evidence as those who get the same bytes share it, with what all of them would ask of it.
+type decoded struct {
+	of       *byte // the first of its bytes, which tells it from all others
+	evidence health.Evidence
+	says     string // equal for evidence that says the same, but for ages
+	doubts   []int  // targets that it has just begun to suspect
+}
+
+// latest are a writer's latest publications, decoded.
+type latest struct {
+	all  [8]*decoded
+	next int
 }
 
 // compiled is what a plan was made of.
@@ -175,7 +185,7 @@ func (w *world) merge(r *replica, n *node, records []replication.Record) (change
 		if w.seams.knows(r, record) {
 			continue
 		}
-		var evidence *health.Evidence
+		var evidence *decoded
 		writer := -1
 		switch record.Kind {
 		case replication.KindEvidence:
@@ -196,7 +206,7 @@ func (w *world) merge(r *replica, n *node, records []replication.Record) (change
 			continue
 		}
 		if evidence != nil {
-			r.heard[writer] = heard{evidence, w.now}
+			r.heard[writer] = heard{&evidence.evidence, evidence, w.now}
 		}
 		if writer >= 0 {
 			r.alive[writer] = w.now
@@ -208,20 +218,45 @@ func (w *world) merge(r *replica, n *node, records []replication.Record) (change
 }
 
 // decode reads evidence, once for all who get the same bytes.
-func (w *world) decode(writer int, body []byte) *health.Evidence {
-	d := &w.decoded[writer]
-	for i, of := range d.of {
-		if of == &body[0] {
-			return d.evidence[i]
+func (w *world) decode(writer int, body []byte) *decoded {
+	l := &w.decoded[writer]
+	for _, d := range l.all {
+		if d != nil && d.of == &body[0] {
+			return d
 		}
 	}
 	e, err := health.DecodeEvidence(body)
 	if err != nil {
 		return nil
 	}
-	d.of[d.next], d.evidence[d.next] = &body[0], &e
-	d.next = (d.next + 1) % len(d.of)
-	return &e
+	d := &decoded{of: &body[0], evidence: e, says: gist(&e)}
+	for t := range e.Targets {
+		if e.Targets[t].State == health.StateSuspect && e.Targets[t].Age < time.Second {
+			d.doubts = append(d.doubts, t)
+		}
+	}
+	l.all[l.next] = d
+	l.next = (l.next + 1) % len(l.all)
+	return d
+}
+
+// gist is what evidence says, as bytes, without what changes from one publication to the next by time alone.
+func gist(e *health.Evidence) string {
+	bit := func(b bool) byte {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	b := make([]byte, 0, 11+8*len(e.Targets))
+	b = append(b, bit(e.Isolated), bit(e.Blind), bit(e.Warm))
+	b = binary.BigEndian.AppendUint64(b, e.Epoch)
+	for i := range e.Targets {
+		t := &e.Targets[i]
+		b = append(b, byte(t.State), bit(t.Soft), bit(t.Back))
+		b = binary.BigEndian.AppendUint32(b, t.Policy)
+	}
+	return string(b)
 }
 
 // take folds in what others say. The owner decides at once on news; what only says that its writer lives waits for
@@ -232,10 +267,10 @@ func (w *world) take(n *node, records []replication.Record) {
 	if len(records) == 0 {
 		return
 	}
-	was := make([]*health.Evidence, len(records))
+	was := make([]*decoded, len(records))
 	for i, record := range records {
 		if record.Kind == replication.KindEvidence {
-			was[i] = r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))].Evidence
+			was[i] = r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))].said
 		}
 	}
 	changed := w.merge(r, n, records)
@@ -249,8 +284,8 @@ func (w *world) take(n *node, records []replication.Record) {
 	if !news {
 		for i, record := range records {
 			if record.Kind == replication.KindEvidence {
-				now := r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))].Evidence
-				news = news || now != was[i] && differ(was[i], now)
+				now := r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))].said
+				news = news || now != was[i] && (was[i] == nil || now == nil || was[i].says != now.says)
 			}
 		}
 	}
@@ -262,26 +297,20 @@ func (w *world) take(n *node, records []replication.Record) {
 // unknown returns the records that r does not know. Most packets repeat what is known: they cost nothing.
 func (w *world) unknown(r *replica, records []replication.Record) (news []replication.Record) {
 	for i := range records {
-		if !w.seams.knows(r, records[i]) {
+		if !r.holds(w, &records[i]) && !w.seams.knows(r, records[i]) {
 			news = append(news, records[i])
 		}
 	}
 	return news
 }
 
-// differ says whether two pieces of evidence of one node say different things.
-func differ(a, b *health.Evidence) bool {
-	if a == nil || b == nil || a.Isolated != b.Isolated || a.Blind != b.Blind || a.Warm != b.Warm ||
-		a.Epoch != b.Epoch || len(a.Targets) != len(b.Targets) {
-		return true
+// holds says whether evidence is, to the byte in memory, what r heard last: then nothing needs to be looked up.
+func (r *replica) holds(w *world, record *replication.Record) bool {
+	if record.Kind != replication.KindEvidence {
+		return false
 	}
-	for i := range a.Targets {
-		x, y := &a.Targets[i], &b.Targets[i]
-		if x.State != y.State || x.Soft != y.Soft || x.Back != y.Back || x.Policy != y.Policy {
-			return true
-		}
-	}
-	return false
+	i := w.sc.nodeNumber(replication.NodeOf(record.Key))
+	return i >= 0 && r.heard[i].said != nil && r.heard[i].said.of == &record.Body[0]
 }
 
 // arrived acts on one record that changed the state, and says whether it is news.
@@ -292,13 +321,14 @@ func (w *world) arrived(n *node, record replication.Record) bool {
 		w.saveSoon(r)
 		return true
 	case replication.KindEvidence:
-		e := r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))]
-		for t := range e.Targets {
-			if e.Targets[t].State == health.StateSuspect && e.Targets[t].Age < time.Second {
-				for _, m := range r.members {
-					if m.up && !m.paused {
-						w.stepObserver(m, t, health.Event{Kind: health.EventAlert})
-					}
+		h := r.heard[w.sc.nodeNumber(replication.NodeOf(record.Key))]
+		if h.said == nil {
+			break
+		}
+		for _, t := range h.said.doubts {
+			for _, m := range r.members {
+				if m.up && !m.paused {
+					w.stepObserver(m, t, health.Event{Kind: health.EventAlert})
 				}
 			}
 		}
@@ -321,11 +351,11 @@ func (w *world) housekeep(r *replica, n *node) {
 	}
 }
 
-// observed returns all evidence with its silence.
+// observed returns all evidence with its silence, by name.
 func (w *world) observed(r *replica) []health.Observed {
 	out := make([]health.Observed, 0, len(r.heard))
-	for _, h := range r.heard {
-		if h.Evidence != nil {
+	for _, i := range w.byName {
+		if h := r.heard[i]; h.Evidence != nil {
 			out = append(out, health.Observed{Evidence: *h.Evidence, Silent: w.seams.silent(w, r, h)})
 		}
 	}

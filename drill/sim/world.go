@@ -10,7 +10,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/meridian-gtm/meridian/dnsserver/steer"
@@ -31,6 +33,7 @@ type world struct {
 	pace   pace
 
 	nodes         []*node
+	byName        []int // the nodes' numbers in the order of their names
 	sites         []*site
 	clients       []*client
 	fleet         health.Fleet
@@ -40,7 +43,7 @@ type world struct {
 
 	active []bool // by fault
 	weather
-	decoded []decodedEvidence // by writer
+	decoded []latest // by writer
 	acks    []ack
 	checker checker
 
@@ -82,7 +85,7 @@ func (s Scenario) pace() pace {
 		p.refetch, p.lost = 100*time.Millisecond, 3*time.Second
 	}
 	if s.Nodes > cohortsFrom {
-		p.pass, p.fold = 2*time.Second, 500*time.Millisecond
+		p.pass, p.fold, p.housekeeping = 2*time.Second, 500*time.Millisecond, 4*time.Second
 	}
 	p.heartbeat = min(2*time.Second, s.policy().Stale/5)
 	return p
@@ -94,7 +97,7 @@ const cohortsFrom = 100
 func newWorld(s Scenario, x seams, out io.Writer) *world {
 	w := &world{
 		sc: s, chance: rand.New(rand.NewPCG(s.Seed, 0x6d6572696469616e)), seams: x, pace: s.pace(),
-		active: make([]bool, len(s.Faults)), decoded: make([]decodedEvidence, s.Nodes),
+		active: make([]bool, len(s.Faults)), decoded: make([]latest, s.Nodes),
 		trace: trace{hash: sha256.New(), out: out},
 	}
 	w.probeOf = health.Check{Name: "web", Kind: health.TCP, Port: 443, Timing: health.DefaultTiming}
@@ -106,7 +109,9 @@ func newWorld(s Scenario, x seams, out io.Writer) *world {
 	w.weather = w.forecast()
 	for i := range s.Nodes {
 		w.nodes = append(w.nodes, w.newNode(i))
+		w.byName = append(w.byName, i)
 	}
+	slices.SortFunc(w.byName, func(a, b int) int { return strings.Compare(w.nodes[a].name, w.nodes[b].name) })
 	w.gather()
 	w.populate()
 	w.checker.begin(w)
