@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ type simFailure struct {
 func drillSim(c *cli.Context) error {
 	if c.Bool("list") {
 		return listSim(c)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // worlds are small beside what they throw away
 	}
 	if c.NArg() > 1 {
 		return cmdline.Usagef("drill sim: want at most one FILE, got %d arguments", c.NArg())
