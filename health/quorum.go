@@ -22,7 +22,9 @@ type observer struct {
 	dc  int    // index into the sorted configured datacenters; -1 = not configured
 	why string // not counted because
 
+	// Of one that is counted:
 	places []int // of its targets among the fleet's, -1 = not configured
+	downs  int   // targets that it holds down by hard failures
 }
 
 // present says that the node is there, whatever its opinions are worth: it counts for the quorum.
@@ -93,9 +95,10 @@ func quorum(observers []observer, dcs []Datacenter, p Policy) (fresh []string, q
 
 // setOutliersAside finds nodes that hold most of what all other datacenters together hold up for down, on two sites
 // or more: the fault is theirs. No node is judged by its own datacenter's votes, nor by a site's own.
-func setOutliersAside(observers []observer, tallies []*tally) {
-	if len(tallies) == 0 {
-		return
+// It says whether there is one.
+func setOutliersAside(observers []observer, tallies []*tally) (found bool) {
+	if len(tallies) == 0 || !slices.ContainsFunc(observers, func(o observer) bool { return o.downs > 1 }) {
+		return false
 	}
 	dcs := len(tallies[0].ballots)
 	up := make([]bool, dcs*len(tallies)) // without the datacenter, by target and datacenter
@@ -105,7 +108,7 @@ func setOutliersAside(observers []observer, tallies []*tally) {
 	outlier := make([]bool, len(observers))
 	for i := range observers {
 		o := &observers[i]
-		if o.why != "" {
+		if o.downs < 2 {
 			continue
 		}
 		held, down := 0, 0
@@ -128,7 +131,8 @@ func setOutliersAside(observers []observer, tallies []*tally) {
 	// Judged all by the same votes, so that the order of nodes is of no account.
 	for i := range observers {
 		if outlier[i] {
-			observers[i].why = "outlier"
+			observers[i].why, found = "outlier", true
 		}
 	}
+	return found
 }

@@ -48,11 +48,28 @@ func aged(age, silent time.Duration) time.Duration {
 	return min(max(age, 0), maxAge) + min(silent, maxAge)
 }
 
-// opinionOf is one voter's word on one target.
+// opinionOf is one voter's word on one target: what the count needs of it, close together. Opinions are parted and sorted
+// by target and datacenter, the evidence that they are from lies by node.
 type opinionOf struct {
-	*TargetEvidence
-	by  *observer
-	age time.Duration // of the opinion, now
+	age    time.Duration // of the opinion, now
+	quiet  time.Duration // how long the state has held, now
+	reason *string
+	policy uint32 // hash of the check's definition
+	dc     int32
+	up     bool // or down
+	soft   bool
+	back   bool
+	unsure bool // its state is on the way to another, or the failure is soft
+	blind  bool
+}
+
+// opinion makes an opinion of evidence that has one.
+func (o *observer) opinion(e *TargetEvidence) opinionOf {
+	return opinionOf{
+		age: aged(e.Held, o.Silent), quiet: aged(e.Age, o.Silent), reason: &e.Reason, policy: e.Policy, dc: int32(o.dc),
+		up: e.State.opinion() == StateUp, soft: e.Soft, back: e.Back,
+		unsure: e.State == StateSuspect || e.State == StateRecovering || e.Soft, blind: o.Evidence.Blind,
+	}
 }
 
 // Aggregate counts the evidence of all nodes, in any order, against the fleet. Only the newest evidence of a node
@@ -67,13 +84,11 @@ func Aggregate(observed []Observed, f Fleet) View {
 		home[s.Name] = s.Datacenter
 	}
 	targets := slices.SortedFunc(slices.Values(f.Targets), Target.Compare)
-	place(observers, targets)
+	at := &places{targets: targets, policies: make([]uint64, len(targets))}
 	var v View
-	tallies := count(observers, dcs, home, targets, f.Policy, nil)
-	setOutliersAside(observers, tallies)
-	if slices.ContainsFunc(observers, func(o observer) bool { return o.why == "outlier" }) ||
-		mixedDefinitions(observers, len(targets)) {
-		tallies = count(observers, dcs, home, targets, f.Policy, &v.alarms)
+	tallies := count(observers, dcs, home, at, f.Policy, nil)
+	if setOutliersAside(observers, tallies) || at.mixed {
+		tallies = count(observers, dcs, home, at, f.Policy, &v.alarms)
 	}
 	v.tallies = make(map[Target]*tally, len(targets))
 	for i, t := range targets {
@@ -99,46 +114,63 @@ func Aggregate(observed []Observed, f Fleet) View {
 	return v
 }
 
-// place finds what each observer speaks of among the sorted targets. Evidence is sorted, too, and speaks of the same
-// targets, mostly: each is next to the one before.
-func place(observers []observer, targets []Target) {
-	places := make(map[Target]int, len(targets))
-	for i, t := range targets {
-		places[t] = i
+// places says where among the sorted targets the evidence of observers has its own.
+type places struct {
+	targets  []Target
+	of       map[Target]int
+	policies []uint64 // by target: 1 + the hash of a definition that it is probed under, 0 = none seen
+	mixed    bool     // some target is probed under more than one definition
+	room     []int
+}
+
+// find fills in what an observer speaks of. Evidence is sorted, too, and speaks of the same targets, mostly: each is next
+// to the one before.
+func (p *places) find(o *observer) {
+	n := len(o.Evidence.Targets)
+	if len(p.room) < n {
+		p.room = make([]int, max(n, 64*len(p.targets)))
 	}
-	var room []int
-	for i := range observers {
-		o := &observers[i]
-		n := len(o.Evidence.Targets)
-		if len(room) < n {
-			room = make([]int, max(n, 64*len(targets)))
-		}
-		o.places, room = room[:n:n], room[n:]
-		next := 0
-		for j := range o.places {
-			t := o.Evidence.Targets[j].Target
-			if next >= len(targets) || targets[next] != t {
-				if at, ok := places[t]; ok {
-					next = at
-				} else {
-					o.places[j] = -1
-					continue
+	o.places, p.room = p.room[:n:n], p.room[n:]
+	next := 0
+	for j := range o.places {
+		e := &o.Evidence.Targets[j]
+		if next >= len(p.targets) || p.targets[next] != e.Target {
+			if p.of == nil {
+				p.of = make(map[Target]int, len(p.targets))
+				for i, t := range p.targets {
+					p.of[t] = i
 				}
 			}
-			o.places[j] = next
-			next++
+			at, ok := p.of[e.Target]
+			if !ok {
+				o.places[j] = -1
+				continue
+			}
+			next = at
+		}
+		o.places[j] = next
+		policy := 1 + uint64(e.Policy)
+		p.mixed = p.mixed || p.policies[next] != 0 && p.policies[next] != policy
+		p.policies[next] = policy
+		next++
+		if e.State.opinion() == StateDown && !e.Soft {
+			o.downs++
 		}
 	}
 }
 
 // count makes the tallies of all targets, in their order. With alarms it also sets aside the word of a definition that
 // stands alone, which needs a second look at every target.
-func count(observers []observer, dcs []Datacenter, home map[string]string, targets []Target, p Policy, alarms *[]Alarm) []*tally {
+func count(observers []observer, dcs []Datacenter, home map[string]string, at *places, p Policy, alarms *[]Alarm) []*tally {
+	targets := at.targets
 	words := make([][]opinionOf, len(targets))
 	for i := range observers {
 		o := &observers[i]
 		if o.why != "" {
 			continue
+		}
+		if o.places == nil {
+			at.find(o)
 		}
 		for j := range o.Evidence.Targets {
 			e := &o.Evidence.Targets[j]
@@ -146,7 +178,7 @@ func count(observers []observer, dcs []Datacenter, home map[string]string, targe
 				if words[at] == nil {
 					words[at] = make([]opinionOf, 0, len(observers))
 				}
-				words[at] = append(words[at], opinionOf{e, o, aged(e.Held, o.Silent)})
+				words[at] = append(words[at], o.opinion(e))
 			}
 		}
 	}
@@ -227,10 +259,10 @@ func (s *sorter) newTally(said []opinionOf, vantages []vantage, dcs []Datacenter
 			b.Age = vantages[i].age
 		}
 	}
-	for _, o := range said {
-		t.quiet = min(t.quiet, aged(o.Age, o.by.Silent))
-		t.suspect = t.suspect || o.State == StateSuspect || o.State == StateRecovering || o.Soft ||
-			o.State.opinion() != said[0].State.opinion()
+	for i := range said {
+		o := &said[i]
+		t.quiet = min(t.quiet, o.quiet)
+		t.suspect = t.suspect || o.unsure || o.up != said[0].up
 	}
 	return t
 }
@@ -239,7 +271,7 @@ func (s *sorter) newTally(said []opinionOf, vantages []vantage, dcs []Datacenter
 func (s *sorter) byDatacenter(said []opinionOf, dcs int) [][]opinionOf {
 	s.heads = append(s.heads[:0], make([]int, dcs)...)
 	for i := range said {
-		s.heads[said[i].by.dc]++
+		s.heads[said[i].dc]++
 	}
 	s.room = slices.Grow(s.room[:0], len(said))
 	s.by = s.by[:0]
@@ -249,7 +281,7 @@ func (s *sorter) byDatacenter(said []opinionOf, dcs int) [][]opinionOf {
 		room = room[n:]
 	}
 	for i := range said {
-		dc := said[i].by.dc
+		dc := said[i].dc
 		s.by[dc] = append(s.by[dc], said[i])
 	}
 	return s.by
@@ -261,19 +293,19 @@ func (s *sorter) count(b *ballot, said []opinionOf, p Policy) {
 	for i := range said {
 		o := &said[i]
 		b.Voters++
-		if o.State.opinion() == StateUp {
+		if o.up {
 			up = append(up, o.age)
-			if o.Back {
+			if o.back {
 				returning = append(returning, o.age)
 			} else {
 				always = append(always, o.age)
 			}
 			continue
 		}
-		b.Reason = cmp.Or(b.Reason, o.Reason)
-		b.sighted = b.sighted || !o.by.Evidence.Blind
+		b.Reason = cmp.Or(b.Reason, *o.reason)
+		b.sighted = b.sighted || !o.blind
 		soft = append(soft, o.age)
-		if !o.Soft {
+		if !o.soft {
 			down = append(down, o.age)
 		}
 	}
@@ -365,50 +397,27 @@ func (t *tally) upWithout(dc int) bool {
 	return of > 0 && 3*got >= 2*of
 }
 
-// mixedDefinitions says whether any of so many targets is probed under more than one definition.
-func mixedDefinitions(observers []observer, targets int) bool {
-	hashes := make([]uint32, targets)
-	known := make([]bool, targets)
-	for i := range observers {
-		o := &observers[i]
-		if o.why != "" {
-			continue
-		}
-		for j, at := range o.places {
-			if at < 0 {
-				continue
-			}
-			h := o.Evidence.Targets[j].Policy
-			if known[at] && hashes[at] != h {
-				return true
-			}
-			hashes[at], known[at] = h, true
-		}
-	}
-	return false
-}
-
 // dropLoneDefinition removes the downs of a check definition that alone says down while another definition is
 // answered from a foreign datacenter: that is a poisoned configuration on its way through the fleet, not an outage.
 func dropLoneDefinition(said []opinionOf, dcs []Datacenter, home string) (kept []opinionOf, dropped int) {
 	var lone uint32
 	down := false
 	for _, o := range said {
-		if o.State.opinion() == StateDown {
-			if down && o.Policy != lone {
+		if !o.up {
+			if down && o.policy != lone {
 				return said, 0
 			}
-			down, lone = true, o.Policy
+			down, lone = true, o.policy
 		}
 	}
 	contradicted := down && slices.ContainsFunc(said, func(o opinionOf) bool {
-		return o.State.opinion() == StateUp && o.Policy != lone && dcs[o.by.dc].Name != home
+		return o.up && o.policy != lone && dcs[o.dc].Name != home
 	})
 	if !contradicted {
 		return said, 0
 	}
 	for _, o := range said {
-		if o.State.opinion() == StateDown {
+		if !o.up {
 			dropped++
 		} else {
 			kept = append(kept, o)

@@ -104,11 +104,16 @@ func (s *State) Diff(buckets []int, theirs []Entry) (send []Record, want []strin
 // Sum is the number by which two nodes tell whether they hold the same record: the first 8 bytes of the SHA-256 of
 // its encoding. A record that does not encode has sum 0.
 func (r Record) Sum() uint64 {
-	var room [2048]byte // most records fit, and need no memory of their own
-	b, err := r.AppendBinary(room[:0])
+	sum, _ := r.sum(nil)
+	return sum
+}
+
+// sum is Sum with memory to work in, which it returns for the next time.
+func (r Record) sum(room []byte) (uint64, []byte) {
+	room, err := r.AppendBinary(room[:0])
 	if err != nil {
-		return 0
+		return 0, room
 	}
-	digest := sha256.Sum256(b)
-	return binary.BigEndian.Uint64(digest[:8])
+	digest := sha256.Sum256(room)
+	return binary.BigEndian.Uint64(digest[:8]), room
 }

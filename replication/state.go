@@ -20,6 +20,7 @@ type State struct {
 	over   map[string]time.Time // overrides past their horizon: since which Collect
 	digest Digest
 	clock  Clock
+	room   []byte // for sums
 }
 
 type held struct {
@@ -77,7 +78,7 @@ func (s *State) Merge(r Record, now time.Time) (Outcome, error) {
 			return Refused, fmt.Errorf("record %q: %d keys held: %w", r.Key, len(s.keys), ErrFull)
 		}
 	}
-	next.sum = next.record.Sum()
+	next.sum, s.room = next.record.sum(s.room)
 	if known {
 		s.digest.toggle(r.Key, old.sum)
 	} else {

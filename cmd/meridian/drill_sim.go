@@ -72,7 +72,7 @@ func drillSim(c *cli.Context) error {
 		return listSim(c)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // worlds are small beside what they throw away
+		debug.SetGCPercent(800) // worlds are small beside what they throw away
 	}
 	if c.NArg() > 1 {
 		return cmdline.Usagef("drill sim: want at most one FILE, got %d arguments", c.NArg())

@@ -189,20 +189,20 @@ func parks(r *replica, record replication.Record) bool {
 	})
 }
 
-// merged looks at one merge.
-func (c *checker) merged(w *world, r *replica, n *node, before, record replication.Record, outcome replication.Outcome, err error) {
+// merged looks at one merge that changed the state, and at what is held now, if anything is.
+func (c *checker) merged(w *world, r *replica, n *node, have replication.Record, held bool, record replication.Record) {
 	x := c.note(w, r)
-	have, held := r.state.Get(record.Key)
-	if held {
-		if newest := x.newest[record.Key]; have.Version.Compare(newest) < 0 {
-			c.fail(w, n, "versions-never-go-down", "%s: %v after %v", record.Key, have.Version, newest)
-		}
-		x.newest[record.Key] = have.Version
+	newest := x.newest[record.Key]
+	if held && have.Version.Compare(newest) < 0 {
+		c.fail(w, n, "versions-never-go-down", "%s: %v after %v", record.Key, have.Version, newest)
 	}
-	if newest := x.newest[record.Key]; outcome == replication.Changed && record.Version.Compare(newest) > 0 {
-		x.newest[record.Key] = record.Version
+	if held && have.Version.Compare(record.Version) > 0 {
+		newest = have.Version
+	} else if record.Version.Compare(newest) > 0 {
+		newest = record.Version
 	}
-	if record.Kind != replication.KindOverride || outcome != replication.Changed {
+	x.newest[record.Key] = newest
+	if record.Kind != replication.KindOverride {
 		return
 	}
 	if have.Version.Compare(x.override) > 0 {

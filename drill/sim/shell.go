@@ -178,13 +178,10 @@ func (w *world) publish(n *node, r replication.Record) {
 	n.replica.enqueue(w, r)
 }
 
-// merge folds records in and returns those that changed the state.
+// merge folds in records that are new here and returns those that changed the state.
 func (w *world) merge(r *replica, n *node, records []replication.Record) (changed []replication.Record) {
 	wall := n.wall(w.now)
 	for _, record := range records {
-		if w.seams.knows(r, record) {
-			continue
-		}
 		var evidence *decoded
 		writer := -1
 		switch record.Kind {
@@ -199,19 +196,18 @@ func (w *world) merge(r *replica, n *node, records []replication.Record) (change
 			writer = w.sc.nodeNumber(replication.NodeOf(record.Key))
 		}
 		w.stats.Merges++
-		before, _ := r.state.Get(record.Key)
 		outcome, err := w.seams.merge(w, r, record, wall)
-		w.checker.merged(w, r, n, before, record, outcome, err)
 		if err != nil || outcome != replication.Changed {
 			continue
 		}
+		held, ok := r.state.Get(record.Key)
+		w.checker.merged(w, r, n, held, ok, record)
 		if evidence != nil {
 			r.heard[writer] = heard{&evidence.evidence, evidence, w.now}
 		}
 		if writer >= 0 {
 			r.alive[writer] = w.now
 		}
-		held, _ := r.state.Get(record.Key)
 		changed = append(changed, held)
 	}
 	return changed
@@ -231,6 +227,9 @@ func (w *world) decode(writer int, body []byte) *decoded {
 	}
 	d := &decoded{of: &body[0], evidence: e, says: gist(&e)}
 	for t := range e.Targets {
+		if t < len(w.fleet.Targets) && e.Targets[t].Target == w.fleet.Targets[t] {
+			e.Targets[t].Target = w.fleet.Targets[t] // the same text in memory compares faster
+		}
 		if e.Targets[t].State == health.StateSuspect && e.Targets[t].Age < time.Second {
 			d.doubts = append(d.doubts, t)
 		}
@@ -295,12 +294,15 @@ func (w *world) take(n *node, records []replication.Record) {
 }
 
 // unknown returns the records that r does not know. Most packets repeat what is known: they cost nothing.
-func (w *world) unknown(r *replica, records []replication.Record) (news []replication.Record) {
+// The result lasts until the next call.
+func (w *world) unknown(r *replica, records []replication.Record) []replication.Record {
+	news := w.news[:0]
 	for i := range records {
 		if !r.holds(w, &records[i]) && !w.seams.knows(r, records[i]) {
 			news = append(news, records[i])
 		}
 	}
+	w.news = news
 	return news
 }
 

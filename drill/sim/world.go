@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-gtm/meridian/dnsserver/steer"
 	"github.com/meridian-gtm/meridian/geo"
 	"github.com/meridian-gtm/meridian/health"
+	"github.com/meridian-gtm/meridian/replication"
 )
 
 // genesis is what true clocks show when a scenario begins.
@@ -43,7 +44,8 @@ type world struct {
 
 	active []bool // by fault
 	weather
-	decoded []latest // by writer
+	decoded []latest             // by writer
+	news    []replication.Record // what unknown returns
 	acks    []ack
 	checker checker
 
