@@ -3,9 +3,11 @@ package store_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +209,48 @@ func TestNobodyThere(t *testing.T) {
 		if !errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrAmbiguous) || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: %v after %v: want ErrBusy", scheme, err, time.Since(start))
 		}
+	}
+}
+
+// TestFewLookForALeader: customers who wait while no server takes writes do not all knock at every door.
+func TestFewLookForALeader(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var knocks atomic.Int64
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			knocks.Add(1)
+			conn.Close()
+		}
+	}()
+	db, err := store.Open(t.Context(), "postgres://shop@"+l.Addr().String()+"/shop?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	var customers sync.WaitGroup
+	for range 40 {
+		customers.Go(func() {
+			if err := db.RunTx(ctx, func(context.Context, store.Tx) error { return nil }); !errors.Is(err, store.ErrBusy) {
+				t.Errorf("%v: want ErrBusy", err)
+			}
+		})
+	}
+	customers.Wait()
+	// A first wave, and then four in a second. All of them all the time make a thousand.
+	n := knocks.Load()
+	t.Logf("%d connections", n)
+	if n == 0 || n > 250 {
+		t.Errorf("%d connections: want some, and 250 at most", n)
 	}
 }
 

@@ -57,17 +57,23 @@ func openNear(ctx context.Context, config *pgxpool.Config, at string) (*near, er
 
 // nearReader reads from the near server, and from the leader when that one does not answer.
 type nearReader struct {
+	of     *postgres
 	near   *near
 	leader Reader
 }
 
 func (r nearReader) Each(ctx context.Context, sql string, args []any, fn func(Row) error) error {
-	if time.Now().UnixMilli() < r.near.avoided.Load() {
+	leaderless := r.of.leaderless()
+	if time.Now().UnixMilli() < r.near.avoided.Load() && !leaderless {
 		return r.leader.Each(ctx, sql, args, fn)
 	}
 	rows := 0
 	var fault error // of fn
-	asking, cancel := context.WithTimeout(ctx, nearWait)
+	wait := nearWait
+	if leaderless {
+		wait = connectWait // nobody else can be asked
+	}
+	asking, cancel := context.WithTimeout(ctx, wait)
 	err := pgReader{r.near.pool}.Each(asking, sql, args, func(row Row) error {
 		rows++
 		fault = fn(row)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
@@ -21,12 +22,16 @@ type postgres struct {
 	near   *near // nil = none
 	engine Engine
 	stats  *stats
+	nobody atomic.Int64 // no server takes writes, and until then nobody looks again, in unix ms; 0 = some server does
 }
 
-// Bounds of a pool's connections. connectWait is short because a list of hosts is tried one after the other.
+// Bounds of a pool's connections. connectWait is short because a list of hosts is tried one after the other. While no
+// server takes writes, one at a time looks for one, every lookAgain: each look costs every server a whole login, and all
+// customers who wait for a leader together would keep the servers from electing one.
 const (
 	maxConns    = 16
 	connectWait = 2 * time.Second
+	lookAgain   = 250 * time.Millisecond
 )
 
 func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*postgres, error) {
@@ -62,9 +67,33 @@ func (p *postgres) write(ctx context.Context, fn func(context.Context, Tx) error
 // errAgain marks the end of an attempt that changed nothing and may be repeated.
 var errAgain = errors.New("attempt changed nothing")
 
+// errNobody says that no server takes writes, as somebody else has just seen.
+var errNobody = errors.New("no server takes writes")
+
+// leaderless says that no server takes writes, as far as is known.
+func (p *postgres) leaderless() bool { return p.nobody.Load() != 0 && p.pool.Stat().IdleConns() == 0 }
+
+// acquire returns a connection to the server that takes writes.
+func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if until := p.nobody.Load(); until != 0 && p.pool.Stat().IdleConns() == 0 {
+		now := time.Now()
+		if now.UnixMilli() < until || !p.nobody.CompareAndSwap(until, now.Add(lookAgain).UnixMilli()) {
+			return nil, fmt.Errorf("%w: %w", errAgain, errNobody)
+		}
+	}
+	conn, err := p.pool.Acquire(ctx)
+	switch {
+	case err == nil:
+		p.nobody.Store(0)
+	case isConnect(err):
+		p.nobody.Store(time.Now().Add(lookAgain).UnixMilli())
+	}
+	return conn, err
+}
+
 // attempt runs fn in a transaction of its own.
 func (p *postgres) attempt(ctx context.Context, fn func(context.Context, Tx) error) error {
-	conn, err := p.pool.Acquire(ctx)
+	conn, err := p.acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w: %w", errAgain, err)
 	}
@@ -150,7 +179,12 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 		options.IsoLevel = pgx.Serializable
 	}
 	return p.again(ctx, func() error {
-		tx, err := p.pool.BeginTx(ctx, options)
+		conn, err := p.acquire(ctx)
+		if err != nil {
+			return fmt.Errorf("connect: %w: %w", errAgain, err)
+		}
+		defer conn.Release()
+		tx, err := conn.BeginTx(ctx, options)
 		if err != nil {
 			return fmt.Errorf("begin: %w: %w", errAgain, err)
 		}
@@ -166,7 +200,7 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 
 func (p *postgres) reader(f Freshness) Reader {
 	if f != Current && p.near != nil {
-		return nearReader{p.near, poolReader{p}}
+		return nearReader{p, p.near, poolReader{p}}
 	}
 	return poolReader{p}
 }
@@ -177,14 +211,22 @@ type poolReader struct{ *postgres }
 
 func (r poolReader) Each(ctx context.Context, sql string, args []any, fn func(Row) error) error {
 	return r.again(ctx, func() error {
+		conn, err := r.acquire(ctx)
+		if err != nil {
+			if errors.Is(err, errAgain) || isConnect(err) {
+				return fmt.Errorf("connect: %w: %w", errAgain, err)
+			}
+			return err
+		}
+		defer conn.Release()
 		rows := 0
 		var fault error // of fn
-		err := pgReader{r.pool}.Each(ctx, sql, args, func(row Row) error {
+		err = pgReader{conn}.Each(ctx, sql, args, func(row Row) error {
 			rows++
 			fault = fn(row)
 			return fault
 		})
-		if err != nil && fault == nil && rows == 0 && (repeatable(err) || isConnect(err)) {
+		if err != nil && fault == nil && rows == 0 && repeatable(err) {
 			return fmt.Errorf("%w: %w", errAgain, err)
 		}
 		return err

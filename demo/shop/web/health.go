@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gtm/meridian/demo/shop"
@@ -16,44 +18,69 @@ const healthFor = time.Second
 // a reason instead of silence.
 const healthTimeout = 500 * time.Millisecond
 
+// writesWait is how long an answer waits for news of whether orders can be taken: that decides nothing about new clients.
+const writesWait = 100 * time.Millisecond
+
 // health knows whether new clients should be sent here.
 type health struct {
 	shop            *shop.Shop
 	region, replica string
 
-	mu            sync.Mutex
-	draining      bool
+	draining      atomic.Bool
 	reads, writes look
 }
 
-// look is what was last seen of one ability of the database.
+// look is what was last seen of one ability of the database. However many ask, one at a time looks.
 type look struct {
-	at  time.Time
-	err error
+	mu    sync.Mutex
+	at    time.Time // when the latest that is over began
+	err   error
+	going chan struct{} // the one that is under way, closed at its end; nil = none
 }
 
-// again repeats the look when it is old. The answer is shared, so it does not hang on one asker's context.
-func (l *look) again(now time.Time, do func(ctx context.Context) error) error {
-	if l.at.IsZero() || now.Sub(l.at) >= healthFor {
-		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
-		defer cancel()
-		l.at, l.err = now, do(ctx)
+// again repeats the look when it is old, and waits for what it shows. The answer is shared, so it does not hang on one
+// asker's context.
+func (l *look) again(now time.Time, patience time.Duration, do func(ctx context.Context) error) error {
+	l.mu.Lock()
+	if !l.at.IsZero() && now.Sub(l.at) < healthFor {
+		defer l.mu.Unlock()
+		return l.err
 	}
-	return l.err
+	going := l.going
+	if going == nil {
+		going = make(chan struct{})
+		l.going = going
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+			defer cancel()
+			err := do(ctx)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.at, l.err, l.going = now, err, nil
+			close(going)
+		}()
+	}
+	l.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-going:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.err
+	case <-timer.C:
+		return fmt.Errorf("database: no answer within %v", patience)
+	}
 }
 
 // readable returns whether the replica is draining, and why it cannot show pages, or nil.
 func (h *health) readable(now time.Time) (draining bool, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.draining, h.reads.again(now, h.shop.Ready)
+	return h.draining.Load(), h.reads.again(now, healthTimeout+writesWait, h.shop.Ready)
 }
 
 // writable returns why the replica cannot take orders, or nil.
 func (h *health) writable(now time.Time) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.writes.again(now, func(ctx context.Context) error { return h.shop.Writable(ctx, h.region, h.replica, now) })
+	return h.writes.again(now, writesWait, func(ctx context.Context) error { return h.shop.Writable(ctx, h.region, h.replica, now) })
 }
 
 // healthz is liveness: the process serves. It asks nobody, because a restart heals no database.
@@ -118,7 +145,5 @@ func (s *Server) gtmHealth(w http.ResponseWriter, _ *http.Request) {
 // Drain makes the replica say that it is not ready, so that directors send new connections elsewhere; requests are
 // still served.
 func (s *Server) Drain() {
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	s.health.draining = true
+	s.health.draining.Store(true)
 }

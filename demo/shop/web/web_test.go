@@ -285,7 +285,7 @@ func TestTrafficManagerHealth(t *testing.T) {
 	wantIn(t, "without data", do(empty, "GET", "/gtm/health", "", ""), 503, `"weight":0`, `"data_ready":false`, "catalogue is empty")
 	// Nobody can write: pages are still worth coming for.
 	locked := newShop(t, store, "us-east")
-	locked.health.writes = look{at: time.Now().Add(time.Hour), err: errors.New("no leader")}
+	locked.health.writes.at, locked.health.writes.err = time.Now().Add(time.Hour), errors.New("no leader")
 	wantIn(t, "read only", do(locked, "GET", "/gtm/health", "", ""), 200, `"weight":100`, `"data_ready":true`, `"writable":false`, "no leader")
 }
 
