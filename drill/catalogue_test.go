@@ -97,3 +97,30 @@ func TestEveryFaultReadsDifferently(t *testing.T) {
 		}
 	}
 }
+
+// booting is a world whose lost sites take time to start.
+type booting struct{ World }
+
+func (booting) Boots(k Kind) time.Duration {
+	if k == Lose {
+		return 7 * time.Second
+	}
+	return 0
+}
+
+func TestWhatBootsHasLonger(t *testing.T) {
+	lost, _ := Find("site-blackout")
+	slow, _ := Find("gray-slow")
+	if got, want := lost.In(booting{}).Limits.Return.Fast, lost.Limits.Return.Fast+7*time.Second; got != want {
+		t.Errorf("return of a lost site: %v, want %v", got, want)
+	}
+	if got := lost.In(booting{}); got.Limits.Decide != lost.Limits.Decide || got.Limits.LastOld != lost.Limits.LastOld {
+		t.Errorf("a loss may be noticed later: %+v", got.Limits)
+	}
+	if got := slow.In(booting{}); got.Limits != slow.Limits || got.Wait != slow.Wait {
+		t.Errorf("a site that does not boot: %+v, want %+v", got.Limits, slow.Limits)
+	}
+	if got := lost.In(nil); got.Limits != lost.Limits {
+		t.Errorf("a world that does not boot: %+v", got.Limits)
+	}
+}

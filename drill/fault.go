@@ -121,6 +121,12 @@ type World interface {
 	Heal(ctx context.Context, in Injection) error
 }
 
+// Booter is a World in which what was broken takes time to work again once it is healed: machines start.
+type Booter interface {
+	// Boots is how long that takes after a fault of the kind; 0 = no time.
+	Boots(Kind) time.Duration
+}
+
 // Injection is a fault that was made.
 type Injection struct {
 	ID    string    `json:"id"` // given by the world

@@ -52,6 +52,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
+	o.Scenario = o.Scenario.In(o.World)
 	if err := errors.Join(o.Fleet.check()); err != nil {
 		return nil, err
 	}

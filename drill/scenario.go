@@ -124,6 +124,24 @@ func (s Scenario) Needs() []Kind {
 	return kinds
 }
 
+// In returns the scenario as a world can play it: what boots has as much longer to be back.
+func (s Scenario) In(w World) Scenario {
+	boots, ok := w.(Booter)
+	if !ok {
+		return s
+	}
+	var longest time.Duration
+	for _, k := range s.Needs() {
+		longest = max(longest, boots.Boots(k))
+	}
+	for _, limit := range []*Paced{&s.Limits.Return, &s.Limits.Restore, &s.Limits.Converge, &s.Wait} {
+		if *limit != (Paced{}) {
+			limit.Default, limit.Fast = limit.Default+longest, limit.Fast+longest
+		}
+	}
+	return s
+}
+
 // Missing returns the kinds of faults that the scenario needs and a world of these kinds cannot make.
 func (s Scenario) Missing(can []Kind) []Kind {
 	return slices.DeleteFunc(s.Needs(), func(k Kind) bool { return slices.Contains(can, k) })

@@ -58,6 +58,17 @@ func kills() []drill.Kind {
 	return []drill.Kind{drill.Lose, drill.KillDirector, drill.KillNode, drill.PauseNode, drill.KillData}
 }
 
+// boots is how long the shops, proxies and directors of a region take, one after the other, until the VIP answers.
+const boots = 10 * time.Second
+
+// Boots is how long containers take to work again after a fault that kills them.
+func (w *World) Boots(k drill.Kind) time.Duration {
+	if k == drill.PauseNode || !slices.Contains(kills(), k) {
+		return 0
+	}
+	return boots
+}
+
 // Open looks at the containers of a project and asks their nodes what they hold true.
 func Open(ctx context.Context, o Options) (*World, error) {
 	if o.Docker == "" {
@@ -311,16 +322,23 @@ func (w *World) nft(ctx context.Context, p part, text string) error {
 
 // holder returns the director that has the site's VIP.
 func (w *World) holder(ctx context.Context, site string) ([]part, error) {
+	var found []part
 	for _, p := range w.having(site, "director") {
 		out, err := w.docker.call(ctx, "", "exec", p.id, "ip", "-oneline", "-4", "address", "show")
 		if err != nil {
 			return nil, fmt.Errorf("container %s: %w", p.name, err)
 		}
 		if strings.Contains(out, " "+w.vips[site].String()+"/") {
-			return []part{p}, nil
+			found = append(found, p)
 		}
 	}
-	return nil, fmt.Errorf("no director of site %s has its VIP %s", site, w.vips[site])
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("no director of site %s has its VIP %s", site, w.vips[site])
+	case 1:
+		return found, nil
+	}
+	return nil, fmt.Errorf("%s all have the VIP %s of site %s: they do not hear each other's adverts", strings.Join(names(found), " and "), w.vips[site], site)
 }
 
 // having returns the containers of a site with one of the roles; site "" = of every site.

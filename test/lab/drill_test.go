@@ -35,6 +35,7 @@ func TestDrillsOnContainers(t *testing.T) {
 	}
 	rest(t, live)
 	t.Run("every client is answered with the nearest region", func(t *testing.T) { nearest(t, live) })
+	t.Run("every VIP is on one director", func(t *testing.T) { oneDirector(t, w, live) })
 	t.Run("the command line plans a drill", func(t *testing.T) { plan(t, w) })
 	t.Run("faults are what they say and end by themselves", func(t *testing.T) { faults(t, live) })
 	regions, err := live.Fleet().Sites(t.Context())
@@ -91,6 +92,29 @@ func nearest(t *testing.T, live *compose.World) {
 					t.Errorf("%s over %s, %s: %v, %v: want %s", n.Name, network, client, m, err, want)
 				}
 			}
+		}
+	}
+}
+
+// oneDirector looks for each region's VIP on both of its directors. Two that do not hear each other both have it.
+func oneDirector(t *testing.T, w *world, live *compose.World) {
+	regions, err := live.Fleet().Sites(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, region := range []string{"us-east", "eu-west", "ap-south"} {
+		if !slices.Contains(regions, region) {
+			t.Fatalf("regions %v: want %s", regions, region)
+		}
+		vip := fmt.Sprintf(" %s.0.%d0/", subnet, i+1)
+		var have []string
+		for _, which := range []string{"a", "b"} {
+			if strings.Contains(w.compose(t, time.Minute, "exec", "--no-TTY", region+"-director-"+which, "ip", "-oneline", "-4", "address", "show"), vip) {
+				have = append(have, which)
+			}
+		}
+		if len(have) != 1 {
+			t.Errorf("%s: the VIP is on directors %v: want one", region, have)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func run(args []string) error {
 	flags.StringVar(&dirs.Postgres, "postgres", "/postgres", "`DIR` of Patroni's configuration and passwords")
 	engine := flags.String("database", "", "write only the address of the database: `ENGINE` postgres or cockroach")
 	net := flags.String("net", getenv("DEMO_NET", "198.18"), "first two bytes of every address, `N.N`")
-	advert := flags.String("advert", getenv("DEMO_ADVERT", "1s"), "`DURATION` between VRRP adverts")
+	advert := flags.String("advert", getenv("DEMO_ADVERT", "100ms"), "`DURATION` between VRRP adverts")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

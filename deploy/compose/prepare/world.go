@@ -40,8 +40,8 @@ func NewWorld(net, advert string) (*World, error) {
 		return nil, fmt.Errorf("net %q: %w", net, err)
 	}
 	d, err := time.ParseDuration(advert)
-	if err != nil || d < 100*time.Millisecond || d > 40*time.Second {
-		return nil, fmt.Errorf("advert %q: want 100ms..40s", advert)
+	if err != nil || d < 100*time.Millisecond || d > time.Second {
+		return nil, fmt.Errorf("advert %q: want 100ms..1s", advert)
 	}
 	w := &World{Net: net, Advert: d, Regions: []Region{
 		{Name: "us-east", Continent: "americas", Lat: "40.7128", Lon: "-74.0060", proxy: true},
@@ -53,6 +53,13 @@ func NewWorld(net, advert string) (*World, error) {
 	}
 	return w, nil
 }
+
+// Recheck is the time between probes after a failure. Three of them are a second and two of these apart, from the start of
+// the first to the end of the last: longer than the four adverts of a VIP that moves.
+func (w *World) Recheck() time.Duration { return 2 * w.Advert }
+
+// Interval is the time between probes else.
+func (w *World) Interval() time.Duration { return max(500*time.Millisecond, w.Recheck()) }
 
 func (r Region) at(network, host int) string { return fmt.Sprintf("%s.%d.%d", r.net, network, host) }
 
