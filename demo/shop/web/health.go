@@ -65,12 +65,14 @@ func (l *look) again(now time.Time, patience time.Duration, do func(ctx context.
 	defer timer.Stop()
 	select {
 	case <-going:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.err
 	case <-timer.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at.IsZero() || now.Sub(l.at) > healthFor+2*healthTimeout {
 		return fmt.Errorf("database: no answer within %v", patience)
 	}
+	return l.err // of the look before, when the one under way is slow
 }
 
 // readable returns whether the replica is draining, and why it cannot show pages, or nil.
