@@ -16,7 +16,8 @@ type Prior struct {
 	// Witnessed says that this node's witnesses answer. A node without witnesses says false: it cannot tell its own
 	// isolation from the loss of everything else.
 	Witnessed bool
-	// Warm says that this node has just started: answers stay short-lived.
+	// Warm says that this node has just started, and for how long it does is up to View.Complete: answers stay
+	// short-lived, and nothing is pulled on the word of the few who happened to be heard first.
 	Warm bool
 }
 
@@ -117,6 +118,10 @@ func (d *decision) byVotes(t Target) Verdict {
 				Reason: "up: only its own datacenter has an opinion"}
 		}
 		return d.keep(t, "no foreign datacenter has an opinion")
+	}
+	if foreign := len(c.ballots) - 1; d.mode == ModeWarm && w.level == Down && d.prior.Verdicts[t].Level != Down &&
+		2*w.foreign <= foreign {
+		return d.keep(t, fmt.Sprintf("just started, and only %d of %d foreign datacenters have an opinion", w.foreign, foreign))
 	}
 	return Verdict{Level: w.level, Weight: w.weight, AvoidRegions: w.avoid, Age: w.age, Votes: c.votes(), Reason: w.reason}
 }

@@ -281,6 +281,39 @@ func TestPartition(t *testing.T) {
 	}
 }
 
+// A node that has just started pulls nothing on the word of the one datacenter that it has heard so far.
+func TestWarmNodeWaitsForTheOthers(t *testing.T) {
+	f := fleetOf("ap", "eu", "sa", "us")
+	first := []string{"ap-1: ap=up eu=down/1m sa=up us=up", "eu-1:", "sa-1 warm:"}
+	later := append([]string{"us-1: eu=down/1m"}, first...)
+	for _, tt := range []struct {
+		name     string
+		evidence []string
+		prior    Prior
+		want     Level
+	}{
+		{"warm, one of three foreign", first, Prior{Warm: true}, Up},
+		{"warm, two of three foreign", later, Prior{Warm: true}, Down},
+		{"not warm", first, Prior{}, Down},
+		{"warm, and down before", first, Prior{Warm: true, Verdicts: lastGood("eu=down")}, Down},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.prior.Verdicts == nil {
+				tt.prior.Verdicts = lastGood("ap=up eu=up sa=up us=up")
+			}
+			v := Aggregate(says(t, tt.evidence...), f)
+			if v.Complete(f) != (len(tt.evidence) == len(later)) || !v.Quorate {
+				t.Errorf("fresh %v, quorate %v", v.Fresh, v.Quorate)
+			}
+			for target, got := range Decide(v, tt.prior, f).Verdicts {
+				if target.Site == "eu" && got.Level != tt.want {
+					t.Errorf("%v: %s, want %v", got.Level, got.Reason, tt.want)
+				}
+			}
+		})
+	}
+}
+
 func TestQuorumCountsConfiguredWeight(t *testing.T) {
 	f := three()
 	only := says(t, "eu-1: eu=up")

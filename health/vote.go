@@ -17,6 +17,10 @@ type View struct {
 	alarms  []Alarm
 }
 
+// Complete says that every configured datacenter is heard. A node that has just started is warm until then, or for as
+// long as it is ready to wait for those that may be gone.
+func (v View) Complete(f Fleet) bool { return len(v.Fresh) == len(f.Datacenters) }
+
 // tally is the count for one target.
 type tally struct {
 	ballots []ballot // one per configured datacenter, sorted by name

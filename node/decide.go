@@ -9,7 +9,8 @@ import (
 	"github.com/meridian-gtm/meridian/health"
 )
 
-// warmFor is how long a node that has just started may stay in warm mode without a full probe round.
+// warmFor is how long a node that has just started may stay in warm mode without a full probe round, or without a word of
+// some datacenter.
 const warmFor = 20 * time.Second
 
 // decide makes verdicts of all evidence, has the plan follow them, and tells what changed. Only the owner calls it.
@@ -20,7 +21,12 @@ func (n *Node) decide(now time.Time) {
 	} else if n.quorumLost.IsZero() {
 		n.quorumLost = now
 	}
-	if n.warm && (view.Quorate && n.prober.Round() || now.Sub(n.started) >= warmFor) {
+	if !n.decided.IsZero() && now.Sub(n.decided) >= n.setup.fleet.Policy.Stale {
+		// This process stood still until all that it had heard was stale: it knows no more than one that starts.
+		n.warm, n.warmSince = true, now
+	}
+	n.decided = now
+	if n.warm && (view.Complete(n.setup.fleet) && n.prober.Round() || now.Sub(n.warmSince) >= warmFor) {
 		n.warm = false
 	}
 	prior := health.Prior{Verdicts: n.good, Witnessed: n.prober.Witnessed(), Warm: n.warm}

@@ -90,6 +90,8 @@ type Node struct {
 	outdated   map[string]time.Time // service -> when the last answer of an earlier plan ends
 	quorumLost time.Time            // zero = quorate
 	warm       bool
+	warmSince  time.Time
+	decided    time.Time         // zero = not yet
 	faults     map[string]string // part -> what is wrong with it
 	alarmed    []health.Alarm    // as events have told
 	peers      map[string]gossip.MemberState
@@ -129,7 +131,7 @@ func New(o Options) (_ *Node, err error) {
 	cfg := setup.config
 	n := &Node{
 		opts: o, log: o.Logger.With("node", cfg.Node.Name), name: cfg.Node.Name, datacenter: cfg.Node.Datacenter,
-		started: now, setup: setup, warm: true,
+		started: now, setup: setup, warm: true, warmSince: now,
 		version: BuildVersion().Version,
 		calls:   make(chan func()), stopped: make(chan struct{}), ready: make(chan struct{}),
 		geoWatch: make(chan mmdb.Files, 1), wantsSave: make(chan struct{}, 1), saving: newTurn(), reloading: newTurn(),

@@ -95,8 +95,8 @@ func TestPlanIsCompiledOnlyWhenAnswersChange(t *testing.T) {
 }
 
 func TestSafeAfterCountsTheTTLsThatWereServed(t *testing.T) {
-	n, say, now := settled(t, 1)    // ttl max 30 s, min 5 s
-	n.started = now.Add(-time.Hour) // no longer warm
+	n, say, now := settled(t, 1)      // ttl max 30 s, min 5 s
+	n.warmSince = now.Add(-time.Hour) // no longer warm
 	n.decide(now)
 	o := replication.Override{Site: "site07", Action: replication.Drain}
 	safe := func(at time.Time) time.Duration { return n.safeAfter(o, at).Sub(at).Round(time.Second) }

@@ -176,7 +176,7 @@ func (w *world) detach(n *node) {
 		}
 	}
 	r := w.newReplica(n)
-	r.good, r.warm, r.lostQuorum = old.good, old.warm, old.lostQuorum
+	r.good, r.warm, r.warmSince, r.lostQuorum = old.good, old.warm, old.warmSince, old.lostQuorum
 	var records []replication.Record
 	for record := range old.state.All() {
 		records = append(records, record)

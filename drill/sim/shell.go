@@ -28,6 +28,7 @@ type replica struct {
 	decision   health.Decision
 	lostQuorum time.Duration // when; -1 = quorate
 	warm       bool
+	warmSince  time.Duration
 	started    time.Duration
 
 	inputs    compiled
@@ -76,7 +77,7 @@ func (w *world) newReplica(n *node) *replica {
 func (r *replica) reset(w *world) {
 	r.heard = make([]heard, w.sc.Nodes)
 	r.good = map[health.Target]health.Verdict{}
-	r.lostQuorum, r.warm, r.started = -1, true, w.now
+	r.lostQuorum, r.warm, r.started, r.warmSince, r.foldAt = -1, true, w.now, w.now, w.now
 	r.gossip.reset(w)
 }
 
@@ -364,7 +365,8 @@ func (w *world) observed(r *replica) []health.Observed {
 	return out
 }
 
-// warmFor is how long a node that has just started may stay in warm mode without a full probe round.
+// warmFor is how long a node that has just started may stay in warm mode without a full probe round, or without a word of
+// some datacenter.
 const warmFor = 20 * time.Second
 
 // decide makes verdicts of all evidence and has the plan follow them.
@@ -381,7 +383,10 @@ func (w *world) decide(r *replica) {
 	} else if r.lostQuorum < 0 {
 		r.lostQuorum = w.now
 	}
-	if r.warm && (view.Quorate && n.round || w.now-r.started >= warmFor) {
+	if w.now-r.foldAt >= w.fleet.Policy.Stale {
+		r.warm, r.warmSince = true, w.now // it stood still until all that it had heard was stale
+	}
+	if r.warm && (view.Complete(w.fleet) && n.round || w.now-r.warmSince >= warmFor) {
 		r.warm = false
 	}
 	prior := health.Prior{Verdicts: r.good, Witnessed: n.witnessed(w.now), Warm: r.warm}
