@@ -16,7 +16,7 @@ import (
 
 const conformance = "../docs/conformance.md"
 
-// sources has what docs/conformance.md may name of one package's tests.
+// sources has what a page may name of one package's tests.
 type sources struct {
 	functions map[string]bool     // tests and fuzz targets
 	texts     map[string][]string // string literals, by function
@@ -74,8 +74,24 @@ func (s sources) has(test string) bool {
 	return !isSub || slices.Contains(s.stories, sub) || slices.ContainsFunc(s.texts[function], begins)
 }
 
-// named finds PACKAGE Test[/subtest] in the text of docs/conformance.md.
+// named finds PACKAGE Test[/subtest] in the text of a page.
 var named = regexp.MustCompile("`([a-z/]+) ((?:Test|Fuzz)[^`]*)`")
+
+// namedTests returns what a page names, all of which has to exist.
+func namedTests(t *testing.T, page, text string) map[string]bool {
+	t.Helper()
+	packages, names := map[string]sources{}, map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
+		dir, test := m[1], m[2]
+		if _, ok := packages[dir]; !ok {
+			packages[dir] = testSources(t, dir)
+		}
+		if names[dir+" "+test] = true; !packages[dir].has(test) {
+			t.Errorf("%s: %s %s: want a test, and a subtest, that exists", page, dir, test)
+		}
+	}
+	return names
+}
 
 // Every test that docs/conformance.md names exists, every row of its first table names one, and it leaves out no story
 // of an RFC and no fuzz target of the DNS server.
@@ -84,16 +100,7 @@ func TestConformanceNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages, names := map[string]sources{}, map[string]bool{}
-	for _, m := range named.FindAllStringSubmatch(string(text), -1) {
-		dir, test := m[1], m[2]
-		if _, ok := packages[dir]; !ok {
-			packages[dir] = testSources(t, dir)
-		}
-		if names[dir+" "+test] = true; !packages[dir].has(test) {
-			t.Errorf("%s: %s %s: want a test, and a subtest, that exists", conformance, dir, test)
-		}
-	}
+	names := namedTests(t, conformance, string(text))
 	_, table, ok := strings.Cut(string(text), "## What is done")
 	table, _, ended := strings.Cut(table, "\n## ")
 	if !ok || !ended {

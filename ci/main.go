@@ -1,13 +1,14 @@
 // Command ci passes every check of the project: `go run ./ci`. It does its own set-up and says what it could not do.
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, a
-// walk through the demo with a browser, and the compose file as Compose reads it. With LAB=1
-// and a docker engine, go test builds the compose world, plays drills on it and takes it down. With a C compiler the tests run under
-// the race detector. A package whose tests fail is tested once more with the machine to itself, unless what failed was a data
-// race or a panic: the end of the output names those that passed only then. On a Debian-like machine where it may install packages, it installs what the tests can use (a C
-// compiler, DNS clients and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is
-// missing, without starting services; elsewhere tests that want one of them say that they were skipped, and so does the
-// end of the output.
+// walk through the demo with a browser, and the compose file as Compose reads it. With LAB=1 and a docker engine, go test
+// builds the compose world, plays drills on it and takes it down. With a C compiler the tests run under the race detector.
+// A package whose tests fail is tested once more with the machine to itself, unless what failed was a data race or a
+// panic: the end of the output names those that passed only then.
+//
+// On a Debian-like machine where it may install packages, it installs what the tests can use (a C compiler, DNS clients
+// and resolvers, keepalived, haproxy, dnsdist, dnstap's readers, PostgreSQL, Chromium) and is missing, without starting
+// services; elsewhere tests that want one of them say that they were skipped, and so does the end of the output.
 package main
 
 import (

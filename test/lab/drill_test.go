@@ -96,13 +96,16 @@ func nearest(t *testing.T, live *compose.World) {
 	}
 }
 
+// byVIP are the regions in the order of their VIPs: .10, .20, .30.
+var byVIP = []string{"us-east", "eu-west", "ap-south"}
+
 // oneDirector looks for each region's VIP on both of its directors. Two that do not hear each other both have it.
 func oneDirector(t *testing.T, w *world, live *compose.World) {
 	regions, err := live.Fleet().Sites(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, region := range []string{"us-east", "eu-west", "ap-south"} {
+	for i, region := range byVIP {
 		if !slices.Contains(regions, region) {
 			t.Fatalf("regions %v: want %s", regions, region)
 		}
@@ -206,7 +209,7 @@ func watch(ctx context.Context, subnet string, live *compose.World) func() map[s
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	gaps := map[string]time.Duration{}
-	for i, region := range []string{"us-east", "eu-west", "ap-south"} {
+	for i, region := range byVIP {
 		url := fmt.Sprintf("http://%s.0.%d0/api/v1/products", subnet, i+1)
 		group.Go(func() {
 			client := &http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}

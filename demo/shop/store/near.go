@@ -56,16 +56,12 @@ func openNear(ctx context.Context, config *pgxpool.Config, at string) (*near, er
 }
 
 // nearReader reads from the near server, and from the leader when that one does not answer.
-type nearReader struct {
-	of     *postgres
-	near   *near
-	leader Reader
-}
+type nearReader struct{ *postgres }
 
 func (r nearReader) Each(ctx context.Context, sql string, args []any, fn func(Row) error) error {
-	leaderless := r.of.leaderless()
+	leader, leaderless := poolReader(r), r.leaderless()
 	if time.Now().UnixMilli() < r.near.avoided.Load() && !leaderless {
-		return r.leader.Each(ctx, sql, args, fn)
+		return leader.Each(ctx, sql, args, fn)
 	}
 	rows := 0
 	var fault error // of fn
@@ -84,7 +80,7 @@ func (r nearReader) Each(ctx context.Context, sql string, args []any, fn func(Ro
 		return err
 	}
 	r.near.avoided.Store(time.Now().Add(nearAvoid).UnixMilli())
-	return r.leader.Each(ctx, sql, args, fn)
+	return leader.Each(ctx, sql, args, fn)
 }
 
 func (r nearReader) One(ctx context.Context, sql string, args []any, dest ...any) error {

@@ -75,10 +75,10 @@ func (p *postgres) leaderless() bool { return p.nobody.Load() != 0 && p.pool.Sta
 
 // acquire returns a connection to the server that takes writes.
 func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	if until := p.nobody.Load(); until != 0 && p.pool.Stat().IdleConns() == 0 {
+	if until := p.nobody.Load(); until != 0 && p.leaderless() {
 		now := time.Now()
 		if now.UnixMilli() < until || !p.nobody.CompareAndSwap(until, now.Add(lookAgain).UnixMilli()) {
-			return nil, fmt.Errorf("%w: %w", errAgain, errNobody)
+			return nil, errNobody
 		}
 	}
 	conn, err := p.pool.Acquire(ctx)
@@ -200,7 +200,7 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 
 func (p *postgres) reader(f Freshness) Reader {
 	if f != Current && p.near != nil {
-		return nearReader{p, p.near, poolReader{p}}
+		return nearReader{p}
 	}
 	return poolReader{p}
 }
@@ -213,7 +213,7 @@ func (r poolReader) Each(ctx context.Context, sql string, args []any, fn func(Ro
 	return r.again(ctx, func() error {
 		conn, err := r.acquire(ctx)
 		if err != nil {
-			if errors.Is(err, errAgain) || isConnect(err) {
+			if errors.Is(err, errNobody) || isConnect(err) {
 				return fmt.Errorf("connect: %w: %w", errAgain, err)
 			}
 			return err
