@@ -37,7 +37,10 @@ type query struct {
 // readHeader reads the first 12 octets, which the caller has checked to be there.
 func (q *query) readHeader(req []byte) {
 	q.id, q.flags = binary.BigEndian.Uint16(req), binary.BigEndian.Uint16(req[2:])
-	q.question, q.qtype, q.qclass, q.edns = nil, 0, 0, edns{}
+	q.question, q.qtype, q.qclass = nil, 0, 0
+	if q.edns.present { // of the last query
+		q.edns = edns{}
+	}
 }
 
 func (q *query) opcode() int { return int(q.flags&opcodeMask) >> 11 }

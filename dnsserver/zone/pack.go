@@ -89,8 +89,8 @@ func trim[T any](list []T) []T {
 func (p *packer) plant(n *node, at uint32) {
 	from := len(p.names)
 	p.pose(n)
-	p.names = append(p.names, p.msg[headerOctets:headerOctets+p.q.size()]...)
-	p.nodes = append(p.nodes, leaf{name: uint32(from), size: uint8(p.q.size())})
+	p.names = append(p.names, p.msg[headerOctets:headerOctets+p.q.size]...)
+	p.nodes = append(p.nodes, leaf{name: uint32(from), size: uint8(p.q.size)})
 	p.table.insert(p.q.hash(0), at)
 }
 
@@ -255,7 +255,7 @@ func (p *packer) seed() (base int) {
 		}
 		at += 1 + int(p.msg[at])
 	}
-	return headerOctets + p.q.size() + typeAndClass
+	return headerOctets + p.q.size + typeAndClass
 }
 
 // fix notes the compression pointers of packed records, but for those of a wildcard's answers to its own name: that
@@ -330,7 +330,7 @@ func (p *packer) find(n *node) uint32 {
 	hash := p.q.hash(0)
 	for i := p.table.first(hash); ; i = p.table.next(i) {
 		at := position(p.table[i])
-		if l := &p.nodes[at]; holds(p.table[i], hash) && p.q.is(0, p.names, int(l.name), int(l.size), 0) {
+		if l := &p.nodes[at]; holds(p.table[i], hash) && p.q.is(0, p.name(l), 0) {
 			return at + 1
 		}
 	}

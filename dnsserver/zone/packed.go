@@ -158,7 +158,7 @@ func (s *Set) search(q *WireName) (e *member, label int) {
 		for i := s.table.first(hash); s.table[i] != 0; i = s.table.next(i) {
 			if holds(s.table[i], hash) {
 				e := &s.list[position(s.table[i])]
-				if q.is(label, e.origin, wordOctets, len(e.origin)-wordOctets, 0) {
+				if q.is(label, e.origin, 0) {
 					return e, label
 				}
 			}
@@ -173,7 +173,7 @@ func (s *Set) index() {
 	for i := range s.list {
 		e := &s.list[i]
 		var q WireName
-		q.Read(e.origin, wordOctets)
+		q.Read(e.packed.names, wordOctets) // the origin's is the first node
 		s.table.insert(q.hash(0), uint32(i))
 		s.depths[q.labels>>6] |= 1 << (q.labels & 63)
 		e.services = s.services
@@ -191,7 +191,7 @@ func (p *packed) node(q *WireName, label int) *leaf {
 	hash, same := q.hash(label), int(p.nodes[0].size)
 	for i := p.table.first(hash); p.table[i] != 0; i = p.table.next(i) {
 		if holds(p.table[i], hash) {
-			if n := &p.nodes[position(p.table[i])]; q.is(label, p.names, int(n.name), int(n.size), same) {
+			if n := &p.nodes[position(p.table[i])]; q.is(label, p.name(n), same) {
 				return n
 			}
 		}
@@ -320,7 +320,7 @@ func (p *packed) records(s *set, n *leaf, q *WireName, r *Records) {
 	end := s.at + uint32(s.size)
 	r.Size, r.Count, r.ExtraCount = int(s.size), s.count, 0
 	r.Pointers = nil
-	r.Base, r.Shift = questionEnd+int(n.size), q.size()-int(n.size)
+	r.Base, r.Shift = questionEnd+int(n.size), q.size-int(n.size)
 	if s.extra != 0 {
 		x := &p.extras[s.extra]
 		end += uint32(x.additional)

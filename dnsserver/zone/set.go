@@ -25,7 +25,7 @@ type Set struct {
 type member struct {
 	zone     *Zone
 	packed   *packed
-	origin   []byte // wire form, behind room for a word
+	origin   []byte // wire form, lower case
 	services int    // how many services the zones before it name
 }
 
@@ -41,7 +41,7 @@ func NewSet(zones []*Zone) (*Set, error) {
 		s.zones[z.origin] = z
 		s.origins = append(s.origins, z.origin)
 		s.depth = max(s.depth, depth(z.origin))
-		s.list = append(s.list, member{zone: z, packed: z.packed, origin: z.packed.names[:wordOctets+int(z.packed.nodes[0].size)]})
+		s.list = append(s.list, member{zone: z, packed: z.packed, origin: z.packed.name(&z.packed.nodes[0])})
 	}
 	s.index()
 	slices.SortFunc(s.origins, compareNames)

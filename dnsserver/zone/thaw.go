@@ -29,7 +29,7 @@ func (p *packed) thaw(name string) *node {
 // holds tells whether a name is at or below the origin.
 func (p *packed) holds(q *WireName) bool {
 	origin := &p.nodes[0]
-	return q.labels >= p.apex && q.is(q.labels-p.apex, p.names, int(origin.name), int(origin.size), 0)
+	return q.labels >= p.apex && q.is(q.labels-p.apex, p.name(origin), 0)
 }
 
 func (p *packed) thawLeaf(l *leaf) *node {

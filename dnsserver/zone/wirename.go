@@ -8,17 +8,16 @@ import (
 // maxLabels is how many labels fit a name, the root's not counted.
 const maxLabels = 127
 
-// wordOctets is how many octets of a name are folded, hashed and compared at once.
+// wordOctets is how many octets of a name are folded and hashed at once.
 const wordOctets = 8
 
-// WireName is a name to look up in the packed form of zones, read in place: it refers to the message that it was read
-// from, in whatever case. It is scratch space for one goroutine, to be used again and again.
+// WireName is a name to look up in the packed form of zones. It is scratch space for one goroutine, to be used again
+// and again.
 type WireName struct {
-	msg    []byte
-	start  int
-	end    int
+	size   int
 	labels int
-	at     [maxLabels + 1]uint8 // where each label begins in the name, the root's included
+	at     [maxLabels + 1]uint8             // where each label begins in folded, the root's included
+	folded [maxNameOctets + wordOctets]byte // the name in lower case; at least a word of any octets behind it
 
 	hashed int                   // how many of hashes are known
 	hashes [maxLabels + 1]uint64 // of the last n labels
@@ -43,12 +42,24 @@ func (w *WireName) Read(msg []byte, at int) (end int, ok bool) {
 		}
 		labels++
 	}
-	w.msg, w.start, w.end, w.labels, w.hashed = msg, start, at, labels, 0
+	w.size, w.labels, w.hashed = at-start, labels, 0
+	w.fold(msg[start-wordOctets : at])
 	return at, true
 }
 
-// size returns the octets of the name.
-func (w *WireName) size() int { return w.end - w.start }
+// fold takes a name in lower case, behind the word that is before it in its message.
+func (w *WireName) fold(name []byte) {
+	to := 0
+	for ; len(name) >= 2*wordOctets; name = name[wordOctets:] {
+		binary.LittleEndian.PutUint64(w.folded[to:], lower(binary.LittleEndian.Uint64(name[wordOctets:])))
+		to += wordOctets
+	}
+	if n := len(name) - wordOctets; n > 0 {
+		// The last word is read from where it ends, for nothing may be behind it.
+		word := binary.LittleEndian.Uint64(name[n:]) >> shift(n)
+		binary.LittleEndian.PutUint64(w.folded[to:], lower(word))
+	}
+}
 
 // hash names the part of the name from a label on, whatever its case. It goes from right to left, so that a name costs
 // no more than the labels of it that are looked up. Zone data is the operator's, so nobody can make names collide who
@@ -65,47 +76,30 @@ func (w *WireName) hash(label int) uint64 {
 func (w *WireName) extend(n int) {
 	h := w.hashes[w.hashed&maxLabels]
 	for first := w.labels - w.hashed - 1; first >= w.labels-n; first-- {
-		at, end := w.start+int(w.at[first&maxLabels]), w.start+int(w.at[(first+1)&maxLabels])
+		at, end := int(w.at[first&maxLabels]), int(w.at[(first+1)&maxLabels])
 		for ; at+wordOctets <= end; at += wordOctets {
-			h = mix(h ^ lower(binary.LittleEndian.Uint64(w.msg[at:])))
+			h = mix(h ^ binary.LittleEndian.Uint64(w.folded[at:]))
 		}
 		if at < end {
-			h = mix(h ^ lower(tail(w.msg, at, end)))
+			h = mix(h ^ binary.LittleEndian.Uint64(w.folded[at:])<<shift(end-at))
 		}
 		w.hashes[(w.labels-first)&maxLabels] = h
 	}
 	w.hashed = n
 }
 
-// is tells whether the part of the name from a label on is the one, in lower case, at from in names. The last few
-// octets, same, are known to be equal if the lengths are.
-func (w *WireName) is(label int, names []byte, from, size, same int) bool {
-	at := w.start + int(w.at[label&maxLabels])
-	if w.end-at != size {
+// is tells whether the part of the name from a label on is one in lower case. The last few octets, same, are known to
+// be equal if the lengths are.
+func (w *WireName) is(label int, name []byte, same int) bool {
+	at := int(w.at[label&maxLabels])
+	if w.size-at != len(name) {
 		return false
 	}
-	end := w.end - same
-	for ; at+wordOctets <= end; at, from = at+wordOctets, from+wordOctets {
-		if lower(binary.LittleEndian.Uint64(w.msg[at:])) != binary.LittleEndian.Uint64(names[from:]) {
-			return false
-		}
-	}
-	if at >= end {
-		return true
-	}
-	differ := lower(binary.LittleEndian.Uint64(w.msg[end-wordOctets:])) ^
-		binary.LittleEndian.Uint64(names[from+end-at-wordOctets:])
-	return differ>>shift(end-at) == 0
+	return string(w.folded[at:w.size-same]) == string(name[:len(name)-same])
 }
 
-// tail reads the last few octets before end, fewer than a word, as a word. It looks at what is before them, so that it
-// need not look behind them.
-func tail(b []byte, at, end int) uint64 {
-	return binary.LittleEndian.Uint64(b[end-wordOctets:]) >> shift(end-at)
-}
-
-// shift returns how far to shift a word that ends in n octets to have only these. The mask tells the compiler that it
-// is no more than there are bits.
+// shift returns how far to shift a word that begins, or ends, with n octets to have only these. The mask tells the
+// compiler that it is no more than there are bits.
 func shift(n int) int { return (8*wordOctets - 8*n) & (8*wordOctets - 1) }
 
 // lower folds eight octets of ASCII. Length octets are below 'A', so that it need not know where labels begin.
