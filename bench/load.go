@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 	"unsafe"
@@ -187,6 +186,19 @@ func (r *result) take(a *asker, answer []byte, now time.Duration) {
 
 // connect returns a socket that talks to the server alone.
 func connect(server netip.AddrPort) (int, error) {
+	fd, err := udpSocket()
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+// udpSocket returns a socket with large buffers.
+func udpSocket() (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
@@ -195,7 +207,6 @@ func connect(server netip.AddrPort) (int, error) {
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, buffer),
-		unix.Connect(fd, &unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}),
 	)
 	if err != nil {
 		unix.Close(fd)
@@ -204,24 +215,21 @@ func connect(server netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// echo sends every packet back as an answer, in batches, for ever: what any server must spend in the kernel.
+// echo sends every packet back as an answer, in batches, for ever: what any server must spend in the kernel. Its socket
+// is one that the runtime does not poll, since each packet sent would cost a look at who waits.
 func echo(addr string) error {
 	at, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return err
 	}
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	fd, err := udpSocket()
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	file, err := conn.File() // a descriptor that blocks
-	if err != nil {
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}); err != nil {
 		return err
 	}
-	defer file.Close()
-	_ = conn.SetReadBuffer(4 << 20)
-	_ = conn.SetWriteBuffer(4 << 20)
 	const batch = 64
 	p := newPackets()
 	var peers [batch]unix.RawSockaddrInet4
@@ -233,7 +241,7 @@ func echo(addr string) error {
 			p.headers[i].Namelen = unix.SizeofSockaddrInet4
 			p.vectors[i].SetLen(2048)
 		}
-		n, err := p.raw(unix.SYS_RECVMMSG, int(file.Fd()), batch, unix.MSG_WAITFORONE)
+		n, err := p.raw(unix.SYS_RECVMMSG, fd, batch, unix.MSG_WAITFORONE)
 		if err != nil {
 			return err
 		}
@@ -241,7 +249,7 @@ func echo(addr string) error {
 			p.data[i][2] |= 0x80
 			p.vectors[i].SetLen(int(p.headers[i].n))
 		}
-		if _, err := p.raw(unix.SYS_SENDMMSG, int(file.Fd()), n, 0); err != nil {
+		if _, err := p.raw(unix.SYS_SENDMMSG, fd, n, 0); err != nil {
 			return err
 		}
 	}

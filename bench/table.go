@@ -49,10 +49,10 @@ func writeTables(out io.Writer, all []measurement, reference string) {
 			}
 		}
 		fmt.Fprintf(out, "\n### %s\n\n", load)
-		fmt.Fprintf(out, "| server | rounds | QPS | %[1]s has | CPU us/answer (user) | %[1]s takes | p50 us | p99 us | lost %% | MB |\n", reference)
-		fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
+		fmt.Fprintf(out, "| server | rounds | QPS | %[1]s has | CPU us/answer (user) | %[1]s takes | p50 us | p99 us | %[1]s waits | lost %% | MB |\n", reference)
+		fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
 		for _, server := range servers {
-			var qps, cpu, user, p50, p99, memory, moreQPS, lessCPU []float64
+			var qps, cpu, user, p50, p99, memory, moreQPS, lessCPU, waits []float64
 			var sent, missed uint64
 			for _, m := range all {
 				if m.load != load || m.server != server {
@@ -64,6 +64,7 @@ func writeTables(out io.Writer, all []measurement, reference string) {
 				sent, missed = sent+m.sent, missed+m.missed
 				if r := ofReference[m.round]; r != nil && m.qps > 0 && m.cpu > 0 {
 					moreQPS, lessCPU = append(moreQPS, r.qps/m.qps), append(lessCPU, r.cpu/m.cpu)
+					waits = append(waits, r.p99.Seconds()/max(m.p99, time.Microsecond).Seconds())
 				}
 			}
 			if len(qps) == 0 {
@@ -78,7 +79,7 @@ func writeTables(out io.Writer, all []measurement, reference string) {
 			fields := []string{
 				server, fmt.Sprint(len(qps)), fmt.Sprintf("%.0fk", median(qps)/1000), ratio(moreQPS),
 				fmt.Sprintf("%.2f (%.2f)", median(cpu), median(user)), ratio(lessCPU),
-				fmt.Sprintf("%.0f", median(p50)), fmt.Sprintf("%.0f", median(p99)),
+				fmt.Sprintf("%.0f", median(p50)), fmt.Sprintf("%.0f", median(p99)), ratio(waits),
 				fmt.Sprintf("%.2f", 100*float64(missed)/float64(max(sent, 1))), fmt.Sprintf("%.0f", median(memory)),
 			}
 			fmt.Fprintf(out, "| %s |\n", strings.Join(fields, " | "))

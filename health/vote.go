@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -88,11 +89,13 @@ func Aggregate(observed []Observed, f Fleet) View {
 		home[s.Name] = s.Datacenter
 	}
 	targets := slices.SortedFunc(slices.Values(f.Targets), Target.Compare)
-	at := &places{targets: targets, policies: make([]uint64, len(targets))}
+	m := memories.Get().(*memory)
+	defer memories.Put(m)
+	at := &places{targets: targets, policies: make([]uint64, len(targets)), room: m.places(observers)}
 	var v View
-	tallies := count(observers, dcs, home, at, f.Policy, nil)
+	tallies := m.count(observers, dcs, home, at, f.Policy, nil)
 	if setOutliersAside(observers, tallies) || at.mixed {
-		tallies = count(observers, dcs, home, at, f.Policy, &v.alarms)
+		tallies = m.count(observers, dcs, home, at, f.Policy, &v.alarms)
 	}
 	v.tallies = make(map[Target]*tally, len(targets))
 	for i, t := range targets {
@@ -100,6 +103,7 @@ func Aggregate(observed []Observed, f Fleet) View {
 	}
 	v.Fresh, v.Quorate = quorum(observers, dcs, f.Policy)
 
+	v.Observers = make([]Observer, 0, len(observers))
 	for i := range observers {
 		o := &observers[i]
 		v.Observers = append(v.Observers, Observer{
@@ -118,22 +122,48 @@ func Aggregate(observed []Observed, f Fleet) View {
 	return v
 }
 
+// memory is what a count needs and leaves nothing of, kept for the next one: all that a fleet says is counted every time
+// that some of it changes.
+type memory struct {
+	words [][]opinionOf // by target
+	room  []int
+	sorter
+}
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// places returns room for the places of all targets that observers speak of.
+func (m *memory) places(observers []observer) []int {
+	n := 0
+	for i := range observers {
+		n += len(observers[i].Evidence.Targets)
+	}
+	m.room = slices.Grow(m.room[:0], n)
+	return m.room[:n]
+}
+
+// of returns room for the words on so many targets, with nothing said yet.
+func (m *memory) of(targets int) [][]opinionOf {
+	m.words = slices.Grow(m.words[:0], targets)[:targets]
+	for i := range m.words {
+		m.words[i] = m.words[i][:0]
+	}
+	return m.words
+}
+
 // places says where among the sorted targets the evidence of observers has its own.
 type places struct {
 	targets  []Target
 	of       map[Target]int
 	policies []uint64 // by target: 1 + the hash of a definition that it is probed under, 0 = none seen
 	mixed    bool     // some target is probed under more than one definition
-	room     []int
+	room     []int    // for the places of observers to come
 }
 
 // find fills in what an observer speaks of. Evidence is sorted, too, and speaks of the same targets, mostly: each is next
 // to the one before.
 func (p *places) find(o *observer) {
 	n := len(o.Evidence.Targets)
-	if len(p.room) < n {
-		p.room = make([]int, max(n, 64*len(p.targets)))
-	}
 	o.places, p.room = p.room[:n:n], p.room[n:]
 	next := 0
 	for j := range o.places {
@@ -165,9 +195,9 @@ func (p *places) find(o *observer) {
 
 // count makes the tallies of all targets, in their order. With alarms it also sets aside the word of a definition that
 // stands alone, which needs a second look at every target.
-func count(observers []observer, dcs []Datacenter, home map[string]string, at *places, p Policy, alarms *[]Alarm) []*tally {
+func (m *memory) count(observers []observer, dcs []Datacenter, home map[string]string, at *places, p Policy, alarms *[]Alarm) []*tally {
 	targets := at.targets
-	words := make([][]opinionOf, len(targets))
+	words := m.of(len(targets))
 	for i := range observers {
 		o := &observers[i]
 		if o.why != "" {
@@ -179,16 +209,12 @@ func count(observers []observer, dcs []Datacenter, home map[string]string, at *p
 		for j := range o.Evidence.Targets {
 			e := &o.Evidence.Targets[j]
 			if at := o.places[j]; at >= 0 && e.State.opinion() != StateUnknown {
-				if words[at] == nil {
-					words[at] = make([]opinionOf, 0, len(observers))
-				}
 				words[at] = append(words[at], o.opinion(e))
 			}
 		}
 	}
 	vantages := newVantages(observers, len(dcs), p)
 	tallies := make([]*tally, len(targets))
-	var s sorter
 	for i, t := range targets {
 		said, home := words[i], home[t.Site]
 		if len(dcs) == 1 {
@@ -201,7 +227,7 @@ func count(observers []observer, dcs []Datacenter, home map[string]string, at *p
 					"%d observers with a check definition of their own alone say down: set aside", dropped)})
 			}
 		}
-		tallies[i] = s.newTally(said, vantages, dcs, home, p)
+		tallies[i] = m.newTally(said, vantages, dcs, home, p)
 	}
 	return tallies
 }
