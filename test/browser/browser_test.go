@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/meridian-gtm/meridian/control"
 	"github.com/meridian-gtm/meridian/demo/lab"
@@ -316,12 +317,13 @@ func (b *browser) stuck(t *testing.T) {
 	}
 }
 
-// click follows a link or sends a form, and waits for the page that comes.
+// click follows a link or sends a form, and waits for the page that comes. It goes there by keyboard: a mouse goes to where
+// the element was when it was looked for, and in a window whose size has just changed that may be elsewhere.
 func (b *browser) click(t *testing.T, selector string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if _, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+	if _, err := chromedp.RunResponse(ctx, chromedp.SendKeys(chromedp.CSS(selector), kb.Enter)); err != nil {
 		b.stuck(t)
 		t.Fatalf("click %s: %v", selector, err)
 	}
