@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -79,7 +78,18 @@ func (o *observer) opinion(e *TargetEvidence) opinionOf {
 
 // Aggregate counts the evidence of all nodes, in any order, against the fleet. Only the newest evidence of a node
 // counts; nodes of datacenters and evidence of targets that are not configured do not.
-func Aggregate(observed []Observed, f Fleet) View {
+func Aggregate(observed []Observed, f Fleet) View { return new(Counter).Aggregate(observed, f) }
+
+// Counter counts in memory that it keeps for the next time: all that a fleet says is counted whenever some of it changes.
+// The zero value is ready for use, by one goroutine at a time.
+type Counter struct {
+	words [][]opinionOf // by target
+	room  []int
+	sorter
+}
+
+// Aggregate is the function of that name. Nothing of what it returns is in the memory that is kept.
+func (c *Counter) Aggregate(observed []Observed, f Fleet) View {
 	dcs := slices.Clone(f.Datacenters)
 	slices.SortFunc(dcs, func(a, b Datacenter) int { return cmp.Compare(a.Name, b.Name) })
 	observers := muster(observed, dcs, f.Policy)
@@ -89,13 +99,11 @@ func Aggregate(observed []Observed, f Fleet) View {
 		home[s.Name] = s.Datacenter
 	}
 	targets := slices.SortedFunc(slices.Values(f.Targets), Target.Compare)
-	m := memories.Get().(*memory)
-	defer memories.Put(m)
-	at := &places{targets: targets, policies: make([]uint64, len(targets)), room: m.places(observers)}
+	at := &places{targets: targets, policies: make([]uint64, len(targets)), room: c.places(observers)}
 	var v View
-	tallies := m.count(observers, dcs, home, at, f.Policy, nil)
+	tallies := c.count(observers, dcs, home, at, f.Policy, nil)
 	if setOutliersAside(observers, tallies) || at.mixed {
-		tallies = m.count(observers, dcs, home, at, f.Policy, &v.alarms)
+		tallies = c.count(observers, dcs, home, at, f.Policy, &v.alarms)
 	}
 	v.tallies = make(map[Target]*tally, len(targets))
 	for i, t := range targets {
@@ -122,33 +130,23 @@ func Aggregate(observed []Observed, f Fleet) View {
 	return v
 }
 
-// memory is what a count needs and leaves nothing of, kept for the next one: all that a fleet says is counted every time
-// that some of it changes.
-type memory struct {
-	words [][]opinionOf // by target
-	room  []int
-	sorter
-}
-
-var memories = sync.Pool{New: func() any { return new(memory) }}
-
 // places returns room for the places of all targets that observers speak of.
-func (m *memory) places(observers []observer) []int {
+func (c *Counter) places(observers []observer) []int {
 	n := 0
 	for i := range observers {
 		n += len(observers[i].Evidence.Targets)
 	}
-	m.room = slices.Grow(m.room[:0], n)
-	return m.room[:n]
+	c.room = slices.Grow(c.room[:0], n)
+	return c.room[:n]
 }
 
 // of returns room for the words on so many targets, with nothing said yet.
-func (m *memory) of(targets int) [][]opinionOf {
-	m.words = slices.Grow(m.words[:0], targets)[:targets]
-	for i := range m.words {
-		m.words[i] = m.words[i][:0]
+func (c *Counter) of(targets int) [][]opinionOf {
+	c.words = slices.Grow(c.words[:0], targets)[:targets]
+	for i := range c.words {
+		c.words[i] = c.words[i][:0]
 	}
-	return m.words
+	return c.words
 }
 
 // places says where among the sorted targets the evidence of observers has its own.
@@ -195,9 +193,9 @@ func (p *places) find(o *observer) {
 
 // count makes the tallies of all targets, in their order. With alarms it also sets aside the word of a definition that
 // stands alone, which needs a second look at every target.
-func (m *memory) count(observers []observer, dcs []Datacenter, home map[string]string, at *places, p Policy, alarms *[]Alarm) []*tally {
+func (c *Counter) count(observers []observer, dcs []Datacenter, home map[string]string, at *places, p Policy, alarms *[]Alarm) []*tally {
 	targets := at.targets
-	words := m.of(len(targets))
+	words := c.of(len(targets))
 	for i := range observers {
 		o := &observers[i]
 		if o.why != "" {
@@ -227,7 +225,7 @@ func (m *memory) count(observers []observer, dcs []Datacenter, home map[string]s
 					"%d observers with a check definition of their own alone say down: set aside", dropped)})
 			}
 		}
-		tallies[i] = m.newTally(said, vantages, dcs, home, p)
+		tallies[i] = c.newTally(said, vantages, dcs, home, p)
 	}
 	return tallies
 }

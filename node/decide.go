@@ -15,7 +15,7 @@ const warmFor = 20 * time.Second
 
 // decide makes verdicts of all evidence, has the plan follow them, and tells what changed. Only the owner calls it.
 func (n *Node) decide(now time.Time) {
-	view := health.Aggregate(n.store.observed(now), n.setup.fleet)
+	view := n.counter.Aggregate(n.store.observed(now), n.setup.fleet)
 	if view.Quorate {
 		n.quorumLost = time.Time{}
 	} else if n.quorumLost.IsZero() {

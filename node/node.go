@@ -91,6 +91,7 @@ type Node struct {
 	quorumLost time.Time            // zero = quorate
 	warm       bool
 	warmSince  time.Time
+	counter    health.Counter
 	decided    time.Time         // zero = not yet
 	faults     map[string]string // part -> what is wrong with it
 	alarmed    []health.Alarm    // as events have told

@@ -34,7 +34,7 @@ func sound() seams {
 		step: func(w *world, o *observer, e health.Event) (health.ObserverState, health.Actions) {
 			return health.StepObserver(o.state, e, w.now, o.policy)
 		},
-		aggregate: health.Aggregate,
+		aggregate: new(health.Counter).Aggregate,
 		decide:    health.Decide,
 		knows:     func(r *replica, record replication.Record) bool { return r.state.Knows(record) },
 		merge: func(_ *world, r *replica, record replication.Record, wall time.Time) (replication.Outcome, error) {
