@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-gtm/meridian/config"
 	"github.com/meridian-gtm/meridian/dnsserver/keypair"
@@ -37,17 +40,8 @@ func load(path string, o config.Overrides, now time.Time) (*setup, error) {
 	}
 	s := &setup{config: cfg, fleet: cfg.Fleet(), targets: cfg.Targets(), loaded: now}
 	s.fleet.Pools = mergePools(s.fleet.Pools)
-	faults := []error{s.reportable()}
-	var list []*zone.Zone
-	for _, source := range cfg.Zones {
-		z, err := zone.Load(source)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		list = append(list, z)
-	}
-	if err := errors.Join(faults...); err != nil {
+	list, err := loadZones(cfg.Zones)
+	if err := errors.Join(s.reportable(), err); err != nil {
 		return nil, err
 	}
 	if s.zones, err = zone.NewSet(list); err != nil {
@@ -59,6 +53,21 @@ func load(path string, o config.Overrides, now time.Time) (*setup, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// loadZones loads zones as many at a time as there are processors, and reports the faults of all in their order.
+func loadZones(sources []zone.Source) ([]*zone.Zone, error) {
+	zones, faults := make([]*zone.Zone, len(sources)), make([]error, len(sources))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, source := range sources {
+		group.Go(func() error {
+			zones[i], faults[i] = zone.Load(source)
+			return nil
+		})
+	}
+	_ = group.Wait() // faults has the errors
+	return zones, errors.Join(faults...)
 }
 
 // digest joins a digest with those of zones, so that nodes with different zone files are seen to differ.
