@@ -20,6 +20,7 @@ type store struct {
 	applied  map[string]replication.Applied
 	advanced map[string]time.Time // when a node's evidence or applied record last grew, on our monotonic clock
 
+	began    time.Time                 // any moment of our monotonic clock
 	received chan []replication.Record // from peers, for the owner
 	closed   <-chan struct{}           // the owner has ended
 }
@@ -33,7 +34,7 @@ type heard struct {
 func newStore(closed <-chan struct{}) *store {
 	return &store{
 		evidence: map[string]heard{}, applied: map[string]replication.Applied{}, advanced: map[string]time.Time{},
-		received: make(chan []replication.Record), closed: closed,
+		began: time.Now(), received: make(chan []replication.Record), closed: closed,
 	}
 }
 
@@ -108,7 +109,7 @@ func (s *store) housekeep(now time.Time) (released []replication.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	released = s.state.Release(now)
-	gone := s.state.Collect(now, func(node string) time.Duration { return now.Sub(s.advanced[node]) })
+	gone := s.state.Collect(now, now.Sub(s.began), func(node string) time.Duration { return now.Sub(s.advanced[node]) })
 	for _, key := range gone {
 		node := replication.NodeOf(key)
 		delete(s.evidence, node)

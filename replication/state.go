@@ -16,8 +16,8 @@ type State struct {
 	keys   []string // of held, sorted
 	held   map[string]held
 	parked map[string]Record
-	buried map[string]Version   // evidence and applied records that Collect forgot
-	over   map[string]time.Time // overrides past their horizon: since which Collect
+	buried map[string]Version       // evidence and applied records that Collect forgot
+	over   map[string]time.Duration // overrides past their horizon: since which Collect, by its clock that only goes on
 	digest Digest
 	clock  Clock
 	room   []byte // for sums
@@ -90,6 +90,7 @@ func (s *State) Merge(r Record, now time.Time) (Outcome, error) {
 		s.held = make(map[string]held)
 	}
 	s.held[r.Key] = next
+	delete(s.over, r.Key) // that was of the old one
 	s.digest.toggle(r.Key, next.sum)
 	if r.Kind == KindOverride {
 		s.clock.Observe(next.record.Version, now)
@@ -142,11 +143,11 @@ func (s *State) Parked() []Record {
 }
 
 // Collect forgets overrides past their horizon and the evidence and applied records of nodes that have been silent
-// for at least [GoneAfter], and returns the forgotten keys, sorted. silent says how long ago a node's evidence or
-// applied record last advanced, on the caller's monotonic clock. What a gone node said comes back only with a newer
+// for at least [GoneAfter], and returns the forgotten keys, sorted. now is the wall clock, up the caller's monotonic clock,
+// and silent says how long ago by that clock a node's evidence or applied record last advanced. What a gone node said comes back only with a newer
 // version: the old one, still held elsewhere, does not. An override must have been past its horizon at every call for
-// GoneAfter: a wall clock that is far ahead for a while costs nothing that an operator did.
-func (s *State) Collect(now time.Time, silent func(node string) time.Duration) []string {
+// GoneAfter: a wall clock that is far ahead for a while, and however it gets there, costs nothing that an operator did.
+func (s *State) Collect(now time.Time, up time.Duration, silent func(node string) time.Duration) []string {
 	var gone []string
 	for _, key := range s.keys {
 		h := s.held[key]
@@ -161,7 +162,7 @@ func (s *State) Collect(now time.Time, silent func(node string) time.Duration) [
 				s.buried = make(map[string]Version)
 			}
 			s.buried[key] = h.record.Version
-		} else if !s.longOver(h.record, now) {
+		} else if !s.longOver(h.record, now, up) {
 			continue
 		}
 		s.digest.toggle(key, h.sum)
@@ -174,7 +175,7 @@ func (s *State) Collect(now time.Time, silent func(node string) time.Duration) [
 }
 
 // longOver says whether a record has been past its horizon for [GoneAfter], and notes when that began.
-func (s *State) longOver(r Record, now time.Time) bool {
+func (s *State) longOver(r Record, now time.Time, up time.Duration) bool {
 	if !pastHorizon(r, now) {
 		delete(s.over, r.Key)
 		return false
@@ -182,12 +183,12 @@ func (s *State) longOver(r Record, now time.Time) bool {
 	since, noted := s.over[r.Key]
 	if !noted {
 		if s.over == nil {
-			s.over = make(map[string]time.Time)
+			s.over = make(map[string]time.Duration)
 		}
-		s.over[r.Key] = now
+		s.over[r.Key] = up
 		return false
 	}
-	return now.Sub(since) >= GoneAfter
+	return up-since >= GoneAfter
 }
 
 // NextVersion returns a version for an override made here at wall, later than that of every override merged so far.

@@ -75,7 +75,7 @@ func TestKnowsAndWants(t *testing.T) {
 		for range rng.IntN(6) {
 			mergeAll(t, &s, []Record{randomRecord(t, rng)}, epoch0)
 		}
-		s.Collect(epoch0, func(node string) time.Duration {
+		s.Collect(epoch0, 0, func(node string) time.Duration {
 			if node == "node-0" {
 				return GoneAfter
 			}
@@ -212,7 +212,7 @@ func TestSupersededOverrideStaysDead(t *testing.T) {
 			never := func(string) time.Duration { return 0 }
 			for day := range 70 { // a node that was away brings the old one back every day
 				now := after(time.Duration(day)*24*time.Hour + 2*time.Hour)
-				s.Collect(now, never)
+				s.Collect(now, now.Sub(epoch0), never)
 				_, err := s.Merge(long, now)
 				if err != nil && !errors.Is(err, ErrPastHorizon) {
 					t.Fatal(err)
@@ -274,17 +274,29 @@ func TestCollect(t *testing.T) {
 	}
 
 	end := after(time.Hour + Horizon)
-	if got, want := s.Collect(end, silent), []string{"evidence/gone"}; !slices.Equal(got, want) {
+	if got, want := s.Collect(end, 0, silent), []string{"evidence/gone"}; !slices.Equal(got, want) {
 		t.Errorf("at the horizon: got %q, want %q", got, want)
 	}
-	// A clock that is ahead for a while, then right, then past the horizon for good.
+	// A clock that is ahead for a while, then right, then past the horizon for good, in leaps that are no time that passed.
 	over := end.Add(time.Millisecond)
-	for _, now := range []time.Time{over, after(0), over, over.Add(GoneAfter - 1)} {
-		if got := s.Collect(now, silent); len(got) != 0 {
-			t.Errorf("at %v: forgot %q", now, got)
+	for _, c := range []struct {
+		now time.Time
+		up  time.Duration
+	}{{over, 0}, {after(0), GoneAfter}, {over, 2 * GoneAfter}, {over.Add(90 * 24 * time.Hour), 3*GoneAfter - 1}} {
+		if got := s.Collect(c.now, c.up, silent); len(got) != 0 {
+			t.Errorf("at %v: forgot %q", c.now, got)
 		}
 	}
-	if got, want := s.Collect(over.Add(GoneAfter), silent), []string{expiring.Key}; !slices.Equal(got, want) {
+	// What is made anew under a key does not come with the age of what was there.
+	again := mustOverride(t, Override{Site: "fra", Action: Drain, Expires: after(2 * time.Hour).UnixMilli()}, "a",
+		Version{uint64(epoch0.UnixMilli()), 3})
+	mergeAll(t, &s, []Record{again}, epoch0)
+	for _, up := range []time.Duration{3 * GoneAfter, 4*GoneAfter - 1} {
+		if got := s.Collect(over.Add(2*time.Hour), up, silent); len(got) != 0 {
+			t.Errorf("after %v: forgot %q", up, got)
+		}
+	}
+	if got, want := s.Collect(over.Add(2*time.Hour), 4*GoneAfter, silent), []string{expiring.Key}; !slices.Equal(got, want) {
 		t.Errorf("past the horizon: got %q, want %q", got, want)
 	}
 

@@ -344,7 +344,7 @@ func (w *world) housekeep(r *replica, n *node) {
 	for _, record := range r.state.Release(n.wall(w.now)) {
 		w.arrived(n, record)
 	}
-	gone := r.state.Collect(n.wall(w.now), func(node string) time.Duration {
+	gone := r.state.Collect(n.wall(w.now), w.now, func(node string) time.Duration {
 		return w.now - r.alive[w.sc.nodeNumber(node)]
 	})
 	for _, key := range gone {
