@@ -13,14 +13,15 @@ import (
 // State is one node's copy of the replicated records. The zero State is empty and ready for use. It is not safe for
 // concurrent use: its owner holds a lock or owns a goroutine.
 type State struct {
-	keys   []string // of held, sorted
-	held   map[string]held
-	parked map[string]Record
-	buried map[string]Version       // evidence and applied records that Collect forgot
-	over   map[string]time.Duration // overrides past their horizon: since which Collect, by its clock that only goes on
-	digest Digest
-	clock  Clock
-	room   []byte // for sums
+	keys    []string // of held, sorted
+	held    map[string]held
+	parked  map[string][]Record      // by key, the earliest first
+	waiting int                      // how many
+	buried  map[string]Version       // evidence and applied records that Collect forgot
+	over    map[string]time.Duration // overrides past their horizon: since which Collect, by its clock that only goes on
+	digest  Digest
+	clock   Clock
+	room    []byte // for sums
 }
 
 type held struct {
@@ -29,8 +30,12 @@ type held struct {
 	override Override // what the body of an override says
 }
 
-// maxParked bounds what records from the future may occupy. One that does not fit comes again by anti-entropy.
-const maxParked = 1024
+// maxParked bounds what records from the future may occupy, and maxParkedOfKey those of one key. One that does not fit comes
+// again by anti-entropy.
+const (
+	maxParked      = 1024
+	maxParkedOfKey = 8
+)
 
 // Outcome is what became of a record that was offered to a State.
 type Outcome uint8
@@ -98,33 +103,49 @@ func (s *State) Merge(r Record, now time.Time) (Outcome, error) {
 	return Changed, nil
 }
 
-// park keeps the earliest record of a key, because it is the first that can be merged.
+// park keeps the earliest records of a key, because they are the first that can be merged. The latest alone would not do:
+// it may be centuries ahead. The earliest alone would not either: what a node with a clock ahead was told to set and then to
+// clear is nowhere else when that node starts again with a clock that is right.
 func (s *State) park(r Record) Outcome {
-	p, ok := s.parked[r.Key]
-	switch {
-	case ok && compare(p, r) <= 0:
+	waiting := s.parked[r.Key]
+	at, known := slices.BinarySearchFunc(waiting, r, compare)
+	if known || at == maxParkedOfKey {
 		return Parked
-	case !ok && len(s.parked) >= maxParked:
-		return Parked
-	case s.parked == nil:
-		s.parked = make(map[string]Record)
 	}
-	s.parked[r.Key] = r
+	if len(waiting) == maxParkedOfKey {
+		waiting = waiting[:len(waiting)-1]
+		s.waiting--
+	} else if s.waiting >= maxParked {
+		return Parked
+	}
+	if s.parked == nil {
+		s.parked = make(map[string][]Record)
+	}
+	s.parked[r.Key] = slices.Insert(waiting, at, r)
+	s.waiting++
 	return Parked
 }
 
-// Release merges the parked records whose time has come, and returns those that changed the state, in key order.
+// Release merges the parked records whose time has come, and returns those that changed the state, in key order and, of one
+// key, in that of their versions.
 func (s *State) Release(now time.Time) []Record {
 	var due []Record
-	for _, r := range s.parked {
-		if !fromFuture(r, now) {
-			due = append(due, r)
+	for key, waiting := range s.parked {
+		n := 0
+		for n < len(waiting) && !fromFuture(waiting[n], now) {
+			n++
+		}
+		due = append(due, waiting[:n]...)
+		s.waiting -= n
+		if n == len(waiting) {
+			delete(s.parked, key)
+		} else {
+			s.parked[key] = waiting[n:]
 		}
 	}
-	slices.SortFunc(due, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
+	sortByKey(due)
 	var changed []Record
 	for _, r := range due {
-		delete(s.parked, r.Key)
 		if outcome, _ := s.Merge(r, now); outcome == Changed {
 			changed = append(changed, s.held[r.Key].record)
 		}
@@ -134,12 +155,17 @@ func (s *State) Release(now time.Time) []Record {
 
 // Parked returns the records that wait for their time, in key order, for people to see.
 func (s *State) Parked() []Record {
-	out := make([]Record, 0, len(s.parked))
-	for _, r := range s.parked {
-		out = append(out, r)
+	out := make([]Record, 0, s.waiting)
+	for _, waiting := range s.parked {
+		out = append(out, waiting...)
 	}
-	slices.SortFunc(out, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
+	sortByKey(out)
 	return out
+}
+
+// sortByKey leaves records of one key in their order.
+func sortByKey(records []Record) {
+	slices.SortStableFunc(records, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 }
 
 // Collect forgets overrides past their horizon and the evidence and applied records of nodes that have been silent

@@ -242,8 +242,8 @@ func TestFutureRecordIsParked(t *testing.T) {
 	if s.Len() != 0 || len(s.Overrides(epoch0)) != 0 || s.Digest() != (Digest{}) {
 		t.Error("a parked record shows in the state")
 	}
-	if got := s.Parked(); len(got) != 1 || got[0].Version != ahead.Version {
-		t.Errorf("parked: got %+v, want the one that comes first", got)
+	if got := s.Parked(); len(got) != 2 || got[0].Version != ahead.Version {
+		t.Errorf("parked: got %+v, want two, and first the one that comes first", got)
 	}
 	if got := s.Release(after(29 * time.Second)); got != nil {
 		t.Errorf("released early: %+v", got)
@@ -256,6 +256,23 @@ func TestFutureRecordIsParked(t *testing.T) {
 	}
 	if v, err := s.NextVersion(after(30 * time.Second)); err != nil || v.Compare(ahead.Version) <= 0 {
 		t.Errorf("next version %v, %v: want one after %v", v, err, ahead.Version)
+	}
+	// However many are far ahead, what comes soon has its place.
+	for i := range 2 * maxParkedOfKey {
+		v := Version{uint64(after(time.Duration(30-i) * time.Hour).UnixMilli()), 0}
+		if outcome, _ := s.Merge(mustOverride(t, Override{Site: "fra", Action: Drain}, "a", v), after(30*time.Second)); outcome != Parked {
+			t.Fatalf("got %d, want parked", outcome)
+		}
+	}
+	cleared := mustOverride(t, Override{Site: "fra", Action: Drain, Cleared: true}, "a", Version{uint64(after(2 * time.Minute).UnixMilli()), 0})
+	if outcome, _ := s.Merge(cleared, after(30*time.Second)); outcome != Parked {
+		t.Fatalf("got %d, want parked", outcome)
+	}
+	if got := s.Parked(); len(got) != maxParkedOfKey || got[0].Version != cleared.Version {
+		t.Errorf("%d parked, the first %+v: want %d, and the one that comes first", len(got), got[0], maxParkedOfKey)
+	}
+	if got := s.Release(after(2 * time.Minute)); len(got) != 1 || len(s.Overrides(after(2*time.Minute))) != 0 {
+		t.Errorf("released %+v, in force %+v: want it cleared", got, s.Overrides(after(2*time.Minute)))
 	}
 }
 
