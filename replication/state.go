@@ -13,21 +13,21 @@ import (
 // State is one node's copy of the replicated records. The zero State is empty and ready for use. It is not safe for
 // concurrent use: its owner holds a lock or owns a goroutine.
 type State struct {
-	keys    []string // of held, sorted
-	held    map[string]held
-	parked  map[string][]Record      // by key, the earliest first
-	waiting int                      // how many
-	buried  map[string]Version       // evidence and applied records that Collect forgot
-	over    map[string]time.Duration // overrides past their horizon: since which Collect, by its clock that only goes on
-	digest  Digest
-	clock   Clock
-	room    []byte // for sums
+	keys   []string // of held, sorted
+	held   map[string]held
+	parked map[string][]Record // by key, the earliest first
+	buried map[string]Version  // evidence and applied records that Collect forgot
+	digest Digest
+	clock  Clock
+	room   []byte // for sums
 }
 
 type held struct {
 	record   Record
 	sum      uint64
-	override Override // what the body of an override says
+	override Override      // what the body of an override says
+	over     bool          // past its horizon, as the last Collect saw it
+	since    time.Duration // of which Collect on, by its clock that only goes on
 }
 
 // maxParked bounds what records from the future may occupy, and maxParkedOfKey those of one key. One that does not fit comes
@@ -95,7 +95,6 @@ func (s *State) Merge(r Record, now time.Time) (Outcome, error) {
 		s.held = make(map[string]held)
 	}
 	s.held[r.Key] = next
-	delete(s.over, r.Key) // that was of the old one
 	s.digest.toggle(r.Key, next.sum)
 	if r.Kind == KindOverride {
 		s.clock.Observe(next.record.Version, now)
@@ -114,16 +113,22 @@ func (s *State) park(r Record) Outcome {
 	}
 	if len(waiting) == maxParkedOfKey {
 		waiting = waiting[:len(waiting)-1]
-		s.waiting--
-	} else if s.waiting >= maxParked {
+	} else if s.waiting() >= maxParked {
 		return Parked
 	}
 	if s.parked == nil {
 		s.parked = make(map[string][]Record)
 	}
 	s.parked[r.Key] = slices.Insert(waiting, at, r)
-	s.waiting++
 	return Parked
+}
+
+// waiting is the number of parked records.
+func (s *State) waiting() (n int) {
+	for _, of := range s.parked {
+		n += len(of)
+	}
+	return n
 }
 
 // Release merges the parked records whose time has come, and returns those that changed the state, in key order and, of one
@@ -136,7 +141,6 @@ func (s *State) Release(now time.Time) []Record {
 			n++
 		}
 		due = append(due, waiting[:n]...)
-		s.waiting -= n
 		if n == len(waiting) {
 			delete(s.parked, key)
 		} else {
@@ -155,7 +159,7 @@ func (s *State) Release(now time.Time) []Record {
 
 // Parked returns the records that wait for their time, in key order, for people to see.
 func (s *State) Parked() []Record {
-	out := make([]Record, 0, s.waiting)
+	out := make([]Record, 0, s.waiting())
 	for _, waiting := range s.parked {
 		out = append(out, waiting...)
 	}
@@ -169,10 +173,11 @@ func sortByKey(records []Record) {
 }
 
 // Collect forgets overrides past their horizon and the evidence and applied records of nodes that have been silent
-// for at least [GoneAfter], and returns the forgotten keys, sorted. now is the wall clock, up the caller's monotonic clock,
-// and silent says how long ago by that clock a node's evidence or applied record last advanced. What a gone node said comes back only with a newer
-// version: the old one, still held elsewhere, does not. An override must have been past its horizon at every call for
-// GoneAfter: a wall clock that is far ahead for a while, and however it gets there, costs nothing that an operator did.
+// for at least [GoneAfter], and returns the forgotten keys, sorted. now is the wall clock, up the caller's monotonic
+// clock, and silent says how long ago by that clock a node's evidence or applied record last advanced. What a gone node
+// said comes back only with a newer version: the old one, still held elsewhere, does not. An override must have been past
+// its horizon at every call for GoneAfter: a wall clock that is far ahead for a while, and however it gets there, costs
+// nothing that an operator did.
 func (s *State) Collect(now time.Time, up time.Duration, silent func(node string) time.Duration) []string {
 	var gone []string
 	for _, key := range s.keys {
@@ -188,12 +193,11 @@ func (s *State) Collect(now time.Time, up time.Duration, silent func(node string
 				s.buried = make(map[string]Version)
 			}
 			s.buried[key] = h.record.Version
-		} else if !s.longOver(h.record, now, up) {
+		} else if !s.longOver(h, now, up) {
 			continue
 		}
 		s.digest.toggle(key, h.sum)
 		delete(s.held, key)
-		delete(s.over, key)
 		gone = append(gone, key)
 	}
 	s.keys = slices.DeleteFunc(s.keys, func(key string) bool { _, ok := s.held[key]; return !ok })
@@ -201,20 +205,12 @@ func (s *State) Collect(now time.Time, up time.Duration, silent func(node string
 }
 
 // longOver says whether a record has been past its horizon for [GoneAfter], and notes when that began.
-func (s *State) longOver(r Record, now time.Time, up time.Duration) bool {
-	if !pastHorizon(r, now) {
-		delete(s.over, r.Key)
-		return false
+func (s *State) longOver(h held, now time.Time, up time.Duration) bool {
+	if over := pastHorizon(h.record, now); over != h.over {
+		h.over, h.since = over, up
+		s.held[h.record.Key] = h
 	}
-	since, noted := s.over[r.Key]
-	if !noted {
-		if s.over == nil {
-			s.over = make(map[string]time.Duration)
-		}
-		s.over[r.Key] = up
-		return false
-	}
-	return up-since >= GoneAfter
+	return h.over && up-h.since >= GoneAfter
 }
 
 // NextVersion returns a version for an override made here at wall, later than that of every override merged so far.
