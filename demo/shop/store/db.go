@@ -144,8 +144,9 @@ func (db *DB) Stats() Stats {
 	return Stats{Retries: db.stats.retries.Load(), Ambiguous: db.stats.ambiguous.Load()}
 }
 
-// RunTx runs fn in one writing transaction, again when the engine asks for it, until ctx ends or 15 s are over. Every
-// transaction is as if it ran alone (serializable). Errors: ErrBusy, ErrAmbiguous, what fn returned, or the engine's
+// RunTx runs fn in one writing transaction, again when the engine asks for it, until ctx ends or 15 s are over. An attempt
+// that a server has begun is finished first, for 5 s at most, with a context of its own that fn is given. Every transaction
+// is as if it ran alone (serializable). Errors: ErrBusy, ErrAmbiguous, what fn returned, or the engine's
 // own; but for ErrAmbiguous nothing was changed.
 func (db *DB) RunTx(ctx context.Context, fn func(context.Context, Tx) error) error {
 	ctx, cancel := bounded(ctx)

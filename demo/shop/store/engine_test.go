@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -191,6 +192,97 @@ func TestLostConnectionBeforeCommitIsRepeated(t *testing.T) {
 	}
 }
 
+// TestFinishedWithoutItsCaller: a transaction that has begun is committed although nobody waits any longer, and its
+// connection is there for the next one.
+func TestFinishedWithoutItsCaller(t *testing.T) {
+	const connection = `SELECT COALESCE(host(inet_server_addr()), '') || ' ' || pg_backend_pid()`
+	for _, engine := range []store.Engine{store.Postgres, store.Cockroach} {
+		t.Run(string(engine), func(t *testing.T) {
+			db := openAccounts(t, dbtest.New(t, engine))
+			ctx, leave := context.WithCancel(t.Context())
+			var sum int
+			var before, after string
+			err := db.RunTx(ctx, func(ctx context.Context, tx store.Tx) error {
+				leave()
+				if _, err := tx.Exec(ctx, takeFrom, 10, "a"); err != nil || engine != store.Postgres {
+					return err
+				}
+				return tx.One(ctx, connection, nil, &before)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.One(t.Context(), store.Current, sumOfAccounts, nil, &sum); err != nil || sum != 190 {
+				t.Errorf("%d, %v: want 190", sum, err)
+			}
+			if engine != store.Postgres {
+				return
+			}
+			if err := db.One(t.Context(), store.Current, connection, nil, &after); err != nil || after != before {
+				t.Errorf("connection%s, then%s, %v: want one", before, after, err)
+			}
+		})
+	}
+}
+
+// TestTheLeaderIsAskedFirst: once it is known which of the servers takes writes, the others are left alone.
+func TestTheLeaderIsAskedFirst(t *testing.T) {
+	leader, err := url.Parse(dbtest.NewProxy(t, dbtest.New(t, store.Postgres)).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, knocks := closedDoor(t)
+	leader.Host = other + "," + leader.Host
+	db := openAccounts(t, leader.String())
+	// Each of them waits for the others, so none can have the connection of another.
+	const customers = 6
+	var together, all sync.WaitGroup
+	together.Add(customers)
+	for range customers {
+		all.Go(func() {
+			met := false
+			err := db.RunTx(t.Context(), func(context.Context, store.Tx) error {
+				if !met {
+					met = true
+					together.Done()
+					together.Wait()
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	// The pool opens its first connection beside the first that is asked for.
+	if n := knocks.Load(); n < 1 || n > 2 {
+		t.Errorf("the server that does not take writes was asked %d times: want once or twice", n)
+	}
+}
+
+// closedDoor is an address that hangs up, and how often it did.
+func closedDoor(t *testing.T) (string, *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	knocks := new(atomic.Int64)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			knocks.Add(1)
+			conn.Close()
+		}
+	}()
+	return l.Addr().String(), knocks
+}
+
 // TestNobodyThere ends with the caller's patience and says that nothing was changed.
 func TestNobodyThere(t *testing.T) {
 	for _, scheme := range []string{"postgres", "cockroach"} {
@@ -214,23 +306,8 @@ func TestNobodyThere(t *testing.T) {
 
 // TestFewLookForALeader: customers who wait while no server takes writes do not all knock at every door.
 func TestFewLookForALeader(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var knocks atomic.Int64
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			knocks.Add(1)
-			conn.Close()
-		}
-	}()
-	db, err := store.Open(t.Context(), "postgres://shop@"+l.Addr().String()+"/shop?sslmode=disable")
+	nobody, knocks := closedDoor(t)
+	db, err := store.Open(t.Context(), "postgres://shop@"+nobody+"/shop?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}

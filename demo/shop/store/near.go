@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -19,9 +21,13 @@ type near struct {
 	avoided atomic.Int64 // until then, in unix ms
 }
 
-// A near server that does not answer at once is no help: the leader is asked, and for a while only the leader.
+// A near server that does not answer at once is no help: the leader is asked, and for a while only the leader. An answer
+// that comes a little later is taken, then the server is asked to give up, and only then the connection is: a busy server
+// would have more work with new logins than with answers.
 const (
 	nearWait  = 300 * time.Millisecond
+	nearLate  = 300 * time.Millisecond // after nearWait
+	nearGone  = 600 * time.Millisecond // after nearWait
 	nearAvoid = time.Second
 )
 
@@ -46,7 +52,10 @@ func openNear(ctx context.Context, config *pgxpool.Config, at string) (*near, er
 		return nil, fmt.Errorf("near %q: want HOST:PORT", at)
 	}
 	c := config.ConnConfig
-	c.Host, c.Port, c.Fallbacks, c.ValidateConnect, c.ConnectTimeout = host, uint16(port), nil, nil, nearWait
+	c.Host, c.Port, c.Fallbacks, c.ValidateConnect, c.ConnectTimeout = host, uint16(port), nil, nil, connectWait
+	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, CancelRequestDelay: nearLate, DeadlineDelay: nearGone}
+	}
 	config.MaxConns = maxConns / 2
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -55,3 +55,48 @@ func TestTheNearServer(t *testing.T) {
 		t.Error("near=nowhere: want an error")
 	}
 }
+
+// TestSlowNearServerKeepsItsConnection: what the near server is too slow for, the leader is asked, and the next statement
+// need not log in again.
+func TestSlowNearServerKeepsItsConnection(t *testing.T) {
+	at := dbtest.New(t, store.Postgres)
+	u, err := url.Parse(dbtest.NewProxy(t, at).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := openAccounts(t, dbtest.NewProxy(t, at).URL()+"&near="+u.Host)
+	ask := func(f store.Freshness, sql string) (pid int) {
+		t.Helper()
+		if err := db.One(t.Context(), f, sql, nil, &pid); err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	const fast, slow = `SELECT pg_backend_pid()`, `SELECT pg_backend_pid() FROM pg_sleep(1)`
+	leader := ask(store.Current, fast)
+	// near asks until the answer is the near server's, which is avoided for a while after it was slow.
+	near := func() int {
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			if pid := ask(store.Follower, fast); pid != leader {
+				return pid
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the near server is not asked")
+			}
+		}
+	}
+	// A machine that is busy may take too long for what the server says to its being asked to give up.
+	for try := 1; ; try++ {
+		before := near()
+		if by := ask(store.Follower, slow); by != leader {
+			t.Fatalf("%d answered after a second, not the leader %d", by, leader)
+		}
+		after := near()
+		if after == before {
+			return
+		}
+		if try == 5 {
+			t.Fatalf("connection %d, then %d: want one", before, after)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -23,15 +25,18 @@ type postgres struct {
 	engine Engine
 	stats  *stats
 	nobody atomic.Int64 // no server takes writes, and until then nobody looks again, in unix ms; 0 = some server does
+	leader atomic.Value // string HOST:PORT, the server that was last seen to take writes
 }
 
 // Bounds of a pool's connections. connectWait is short because a list of hosts is tried one after the other. While no
 // server takes writes, one at a time looks for one, every lookAgain: each look costs every server a whole login, and all
-// customers who wait for a leader together would keep the servers from electing one.
+// customers who wait for a leader together would keep the servers from electing one. finishWait is how long what has begun
+// goes on after its caller.
 const (
-	maxConns    = 16
+	maxConns    = 8
 	connectWait = 2 * time.Second
 	lookAgain   = 250 * time.Millisecond
+	finishWait  = 5 * time.Second
 )
 
 func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*postgres, error) {
@@ -51,6 +56,14 @@ func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*p
 			return nil, err
 		}
 	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		p.leaderFirst(&c.Config)
+		return nil
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		p.leader.Store(conn.PgConn().Conn().RemoteAddr().String())
+		return nil
+	}
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
@@ -61,7 +74,9 @@ func (p *postgres) write(ctx context.Context, fn func(context.Context, Tx) error
 	if p.engine == Cockroach {
 		return p.writeCockroach(ctx, fn)
 	}
-	return p.again(ctx, func() error { return p.attempt(ctx, fn) })
+	return p.again(ctx, func() error {
+		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error { return attempt(ctx, conn, fn) })
+	})
 }
 
 // errAgain marks the end of an attempt that changed nothing and may be repeated.
@@ -69,6 +84,20 @@ var errAgain = errors.New("attempt changed nothing")
 
 // errNobody says that no server takes writes, as somebody else has just seen.
 var errNobody = errors.New("no server takes writes")
+
+// leaderFirst moves the server that led when it was last looked for to the front of those that are tried: every other one
+// costs a whole login before it says that it does not lead. Servers that are given by name keep their order.
+func (p *postgres) leaderFirst(c *pgconn.Config) {
+	leader, _ := p.leader.Load().(string)
+	for _, f := range c.Fallbacks {
+		if net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))) == leader {
+			c.Host, f.Host = f.Host, c.Host
+			c.Port, f.Port = f.Port, c.Port
+			c.TLSConfig, f.TLSConfig = f.TLSConfig, c.TLSConfig
+			return
+		}
+	}
+}
 
 // leaderless says that no server takes writes, as far as is known.
 func (p *postgres) leaderless() bool { return p.nobody.Load() != 0 && p.pool.Stat().IdleConns() == 0 }
@@ -86,18 +115,30 @@ func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	case err == nil:
 		p.nobody.Store(0)
 	case isConnect(err):
+		p.leader.Store("")
 		p.nobody.Store(time.Now().Add(lookAgain).UnixMilli())
 	}
 	return conn, err
 }
 
-// attempt runs fn in a transaction of its own.
-func (p *postgres) attempt(ctx context.Context, fn func(context.Context, Tx) error) error {
+// connected runs fn with a connection to the server that takes writes. What has a connection goes on for finishWait after
+// its caller is over: to give up a statement costs the connection, and a busy server would have more work with logins than
+// with orders, of which none would be finished in time. Whoever asks again finds what was done.
+func (p *postgres) connected(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
 	conn, err := p.acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w: %w", errAgain, err)
 	}
 	defer conn.Release()
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWait, cancel) })
+	defer stop()
+	return fn(longer, conn)
+}
+
+// attempt runs fn in a transaction of its own.
+func attempt(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, Tx) error) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
 	if err != nil {
 		return fmt.Errorf("begin: %w: %w", errAgain, err)
@@ -149,28 +190,32 @@ func (p *postgres) again(ctx context.Context, attempt func() error) error {
 // connection, is repeated here.
 func (p *postgres) writeCockroach(ctx context.Context, fn func(context.Context, Tx) error) error {
 	return p.again(ctx, func() error {
-		attempts := 0
-		err := crdbpgx.ExecuteTx(ctx, p.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
-			if attempts++; attempts > 1 {
-				p.stats.retries.Add(1)
-			}
-			err := fn(ctx, pgTx{pgReader{tx}, tx})
-			drop(tx.Conn(), err)
-			return err
-		})
-		_, ambiguous := errors.AsType[*crdb.AmbiguousCommitError](err)
-		switch {
-		case err == nil:
-			return nil
-		case ambiguous && !rejected(err):
-			return fmt.Errorf("commit: %w: %w", ErrAmbiguous, err)
-		case ambiguous:
-			return fmt.Errorf("commit: %w", err)
-		case attempts == 0, refused(err), repeatable(err):
-			return fmt.Errorf("%w: %w", errAgain, err)
+		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error { return p.attemptCockroach(ctx, conn, fn) })
+	})
+}
+
+func (p *postgres) attemptCockroach(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, Tx) error) error {
+	attempts := 0
+	err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if attempts++; attempts > 1 {
+			p.stats.retries.Add(1)
 		}
+		err := fn(ctx, pgTx{pgReader{tx}, tx})
+		drop(tx.Conn(), err)
 		return err
 	})
+	_, ambiguous := errors.AsType[*crdb.AmbiguousCommitError](err)
+	switch {
+	case err == nil:
+		return nil
+	case ambiguous && !rejected(err):
+		return fmt.Errorf("commit: %w: %w", ErrAmbiguous, err)
+	case ambiguous:
+		return fmt.Errorf("commit: %w", err)
+	case attempts == 0, refused(err), repeatable(err):
+		return fmt.Errorf("%w: %w", errAgain, err)
+	}
+	return err
 }
 
 func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) error) error {
@@ -179,22 +224,19 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 		options.IsoLevel = pgx.Serializable
 	}
 	return p.again(ctx, func() error {
-		conn, err := p.acquire(ctx)
-		if err != nil {
-			return fmt.Errorf("connect: %w: %w", errAgain, err)
-		}
-		defer conn.Release()
-		tx, err := conn.BeginTx(ctx, options)
-		if err != nil {
-			return fmt.Errorf("begin: %w: %w", errAgain, err)
-		}
-		defer rollback(tx)
-		err = fn(ctx, pgReader{tx})
-		drop(tx.Conn(), err)
-		if repeatable(err) {
-			return fmt.Errorf("%w: %w", errAgain, err)
-		}
-		return err
+		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+			tx, err := conn.BeginTx(ctx, options)
+			if err != nil {
+				return fmt.Errorf("begin: %w: %w", errAgain, err)
+			}
+			defer rollback(tx)
+			err = fn(ctx, pgReader{tx})
+			drop(tx.Conn(), err)
+			if repeatable(err) {
+				return fmt.Errorf("%w: %w", errAgain, err)
+			}
+			return err
+		})
 	})
 }
 
