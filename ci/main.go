@@ -1,8 +1,8 @@
 // Command ci passes every check of the project: `go run ./ci`. It does its own set-up and says what it could not do.
 //
 // Checks, in order: gofmt, go vet, staticcheck, go mod tidy, go test, the shop's SQL against CockroachDB's grammar, a
-// walk through the demo with a browser, and the compose file as Compose reads it. With LAB=1 and a docker engine, go test
-// builds the compose world, plays drills on it and takes it down. With a C compiler the tests run under the race detector.
+// walk through the demo with a browser, and the compose file as Compose reads it. With a docker engine, go test builds the
+// compose world, plays drills on it and takes it down. With a C compiler the tests run under the race detector.
 // A package whose tests fail is tested once more with the machine to itself, unless what failed was a data race or a
 // panic: the end of the output names those that passed only then.
 //
@@ -71,7 +71,7 @@ func installed(program, glob string) bool {
 }
 
 // without lists what the machine kept the checks from doing.
-func without() (all []string) {
+func without(ctx context.Context) (all []string) {
 	for _, p := range aptPackages {
 		if !installed(p.program, p.glob) {
 			all = append(all, p.without)
@@ -80,8 +80,10 @@ func without() (all []string) {
 	if os.Getenv("COCKROACH_BINARY") == "" && os.Getenv("SHOP_TEST_CRDB_URL") == "" {
 		all = append(all, "SHOP NOT RUN ON COCKROACHDB: neither COCKROACH_BINARY nor SHOP_TEST_CRDB_URL is set; its grammar read every statement")
 	}
-	if os.Getenv("LAB") == "" {
-		all = append(all, "NO DRILL PLAYED ON CONTAINERS: LAB is not set")
+	asking, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if exec.CommandContext(asking, "docker", "version").Run() != nil {
+		all = append(all, "NO DRILL PLAYED ON CONTAINERS: no docker engine answers")
 	}
 	return all
 }
@@ -131,7 +133,7 @@ func run(ctx context.Context, out io.Writer) error {
 	for _, pkg := range again.passed {
 		fmt.Fprintf(out, "== PASSED ONLY AT THE SECOND TRY: %s\n", pkg)
 	}
-	for _, w := range without() {
+	for _, w := range without(ctx) {
 		fmt.Fprintf(out, "== %s\n", w)
 	}
 	return errors.Join(faults...)
