@@ -8,9 +8,9 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-gtm/meridian/config"
 	"github.com/meridian-gtm/meridian/dnsserver/keypair"
@@ -55,18 +55,20 @@ func load(path string, o config.Overrides, now time.Time) (*setup, error) {
 	return s, nil
 }
 
-// loadZones loads zones as many at a time as there are processors, and reports the faults of all in their order.
+// loadZones loads zones, as many at a time as there are processors, and reports the faults of all in their order.
 func loadZones(sources []zone.Source) ([]*zone.Zone, error) {
 	zones, faults := make([]*zone.Zone, len(sources)), make([]error, len(sources))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, source := range sources {
-		group.Go(func() error {
-			zones[i], faults[i] = zone.Load(source)
-			return nil
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(sources)) {
+		group.Go(func() {
+			var loader zone.Loader
+			for i := next.Add(1) - 1; i < int64(len(sources)); i = next.Add(1) - 1 {
+				zones[i], faults[i] = loader.Load(sources[i])
+			}
 		})
 	}
-	_ = group.Wait() // faults has the errors
+	group.Wait()
 	return zones, errors.Join(faults...)
 }
 

@@ -29,7 +29,7 @@ func FuzzLoad(f *testing.F) {
 			return // thousands of records each, many times over, prove nothing more
 		}
 		files := fstest.MapFS{"inc": {Data: []byte("inc 1 A 192.0.2.1\n$INCLUDE inc\n"), Mode: 0o644}}
-		z, err := load(Source{Origin: "shop.example.", File: "zone", Steer: map[string]string{"api": "api"}}, bytes.NewReader(text), files)
+		z, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone", Steer: map[string]string{"api": "api"}}, bytes.NewReader(text), files)
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if !strings.HasPrefix(line, "zone:") && !strings.HasPrefix(line, "inc:") {

@@ -109,7 +109,7 @@ func TestLoadMissing(t *testing.T) {
 
 func TestLoadOrigin(t *testing.T) {
 	for _, origin := range []string{"", "..", "a..b", strings.Repeat("a", 64), strings.Repeat("a.", 128)} {
-		if _, err := load(Source{Origin: origin, File: "zone"}, strings.NewReader(apexRecords), nil); err == nil {
+		if _, err := new(Loader).load(Source{Origin: origin, File: "zone"}, strings.NewReader(apexRecords), nil); err == nil {
 			t.Errorf("origin %q was taken", origin)
 		}
 	}
@@ -118,7 +118,7 @@ func TestLoadOrigin(t *testing.T) {
 // TestLoadCapsFaults gives a zone the wrong origin.
 func TestLoadCapsFaults(t *testing.T) {
 	text := apexRecords + "$ORIGIN other.example.\n" + strings.Repeat("x A 192.0.2.1\n", maxFaults+50)
-	_, err := load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text), nil)
+	_, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text), nil)
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != maxFaults+1 || lines[maxFaults] != "zone: 50 more faults" {
 		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
@@ -132,7 +132,7 @@ func TestLoadRRsetLimit(t *testing.T) {
 	for i := range 6000 {
 		fmt.Fprintf(&text, "many A 198.51.%d.%d\n", i>>8, i&255)
 	}
-	_, err := load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text.String()), nil)
+	_, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text.String()), nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "zone:4: many.shop.example. A: rrset of 6000 records") {
 		t.Errorf("error %v", err)
 	}
@@ -142,7 +142,7 @@ func TestLoadRRsetLimit(t *testing.T) {
 func TestLoadReadError(t *testing.T) {
 	broken := errors.New("input/output error")
 	r := &failing{text: apexRecords + "www A x\n", err: broken}
-	_, err := load(Source{Origin: "shop.example.", File: "zone"}, r, nil)
+	_, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone"}, r, nil)
 	if err == nil || !strings.Contains(err.Error(), "zone:4: www.shop.example. A") || !strings.Contains(err.Error(), broken.Error()) {
 		t.Errorf("error %v", err)
 	}
@@ -165,7 +165,7 @@ func (f *failing) Read(p []byte) (int, error) {
 // TestLoadLongEntry bounds what one unclosed parenthesis can swallow.
 func TestLoadLongEntry(t *testing.T) {
 	text := apexRecords + "www TXT (\n" + strings.Repeat("; a comment that goes on and on\n", maxEntryOctets/32+1)
-	_, err := load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text), nil)
+	_, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone"}, strings.NewReader(text), nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "zone:4: entry longer than 1048576 octets") {
 		t.Errorf("error %v", err)
 	}

@@ -11,7 +11,7 @@ import (
 // mustLoad loads a zone from text.
 func mustLoad(t testing.TB, origin, text string, steer map[string]string) *Zone {
 	t.Helper()
-	z, err := load(Source{Origin: origin, File: "zone", Steer: steer}, strings.NewReader(text), nil)
+	z, err := new(Loader).load(Source{Origin: origin, File: "zone", Steer: steer}, strings.NewReader(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

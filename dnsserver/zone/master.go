@@ -1,7 +1,6 @@
 package zone
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ type record struct {
 // behind a fault, and faults name the line. The parser stops at an entry's first fault, and at the first fault
 // among the records of one $GENERATE.
 type master struct {
+	loader  *Loader
 	fsys    fs.FS  // where $INCLUDE may look; nil = nowhere
 	dir     string // shown before the names of included files
 	files   []string
@@ -55,9 +55,9 @@ type frame struct {
 	owner  string // of the record before, "" = none yet
 }
 
-// newMaster makes a reader that resolves $INCLUDE in fsys, which is the directory dir.
-func newMaster(fsys fs.FS, dir string) *master {
-	return &master{fsys: fsys, dir: dir, ttl: noTTL}
+// newMaster makes a reader that resolves $INCLUDE in fsys, which is the directory dir, with the memory of a loader.
+func newMaster(l *Loader, fsys fs.FS, dir string) *master {
+	return &master{loader: l, records: l.records, fsys: fsys, dir: dir, ttl: noTTL}
 }
 
 // open starts a frame for a file.
@@ -72,7 +72,7 @@ func (m *master) open(up *frame, shown, path, origin string) *frame {
 
 // read parses one file to its end.
 func (m *master) read(r io.Reader, f *frame) {
-	es := entries{r: bufio.NewReaderSize(r, 16<<10)}
+	es := m.loader.input(r, f.depth)
 	for {
 		e, err := es.next()
 		at := place{f.file, e.line}

@@ -234,7 +234,7 @@ func loadRandomZone(t *testing.T, rng *rand.Rand) (*oracle, *Zone) {
 		if slices.ContainsFunc(slices.Collect(maps.Keys(o.steer)), func(name string) bool { return hidden(o, name) }) {
 			continue
 		}
-		z, err := load(Source{Origin: o.origin, File: "random", Steer: o.steer}, strings.NewReader(o.text()), nil)
+		z, err := new(Loader).load(Source{Origin: o.origin, File: "random", Steer: o.steer}, strings.NewReader(o.text()), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s%v", err, o.text(), o.steer)
 		}

@@ -26,7 +26,7 @@ var otherEntries = []string{
 
 // read parses one entry behind an owner, with the quick reader or without. Quick says whether it was that.
 func read(text, origin string, ttl uint32, directive, quickly bool) (state string, quick bool) {
-	m := newMaster(nil, "")
+	m := newMaster(new(Loader), nil, "")
 	m.ttl, m.directive = ttl, directive
 	f := m.open(nil, "zone", "zone", origin)
 	f.owner = "before." + origin

@@ -26,7 +26,7 @@ func TestLargeZone(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	start := time.Now()
-	z, err := load(Source{Origin: "shop.example.", File: "shop.zone"}, &text, nil)
+	z, err := new(Loader).load(Source{Origin: "shop.example.", File: "shop.zone"}, &text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

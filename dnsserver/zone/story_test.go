@@ -66,7 +66,7 @@ func tell(t *testing.T, story *txtar.Archive) *txtar.Archive {
 		}
 		files[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
 	}
-	z, err := load(src, bytes.NewReader(files["zone"].Data), files)
+	z, err := new(Loader).load(src, bytes.NewReader(files["zone"].Data), files)
 	if err != nil && files["faults"] == nil {
 		t.Fatalf("load: %v", err)
 	}

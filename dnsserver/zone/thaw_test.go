@@ -15,7 +15,7 @@ func TestPackedRoundTrip(t *testing.T) {
 	loaded := 0
 	for range 300 {
 		o := randomZone(rng)
-		z, err := load(Source{Origin: o.origin, File: "random", Steer: o.steer}, strings.NewReader(o.text()), nil)
+		z, err := new(Loader).load(Source{Origin: o.origin, File: "random", Steer: o.steer}, strings.NewReader(o.text()), nil)
 		if err != nil {
 			continue
 		}
@@ -32,7 +32,7 @@ func TestPackedRoundTrip(t *testing.T) {
 			}
 		}
 		steer := maps.Collect(z.Steered())
-		again, err := load(Source{Origin: z.Origin(), File: "again", Steer: steer}, strings.NewReader(text.String()), nil)
+		again, err := new(Loader).load(Source{Origin: z.Origin(), File: "again", Steer: steer}, strings.NewReader(text.String()), nil)
 		if err != nil || again.Digest() != z.Digest() || again.Serial() != z.Serial() || !maps.Equal(steer, o.steer) {
 			t.Fatalf("seed %d: %v\n%s%v\nbecame\n%s%v", seed, err, o.text(), o.steer, text.String(), steer)
 		}
