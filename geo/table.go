@@ -21,34 +21,42 @@ func (t *Table) Lookup(addr netip.Addr) (class uint32, bits uint8) {
 	return t.v6.find(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])).split()
 }
 
-// index is one family's table, after Asai and Ohara, "Poptrie" (SIGCOMM 2015): the first 16 bits index an array,
-// then each step takes 6 bits. A step's 64 slots are two bit sets, so that its children lie side by side and equal
-// neighbouring leaves are stored once: a bit count finds either. An IPv4 /24 is 2 steps away, an IPv6 /48 is 6.
+// index is one family's table, after Asai and Ohara, "Poptrie" (SIGCOMM 2015): the first 18 bits index an array, then each
+// step takes 6 bits. A step's 64 slots are two bit sets, so that its children lie side by side and equal neighbouring
+// leaves are stored once: a bit count finds either. An IPv4 /24 is one step away, an IPv6 /48 is 5. Most of a lookup is
+// waiting for memory, so a step is half a cache line, with its leaves in it if they are few.
 type index struct {
-	root   []entry // 1 << rootBits, or nil when everything is of class only
+	root   []uint32 // 1 << rootBits leaves, or toNode and the position of a node; nil when everything is only
 	only   entry
 	nodes  []stride
-	leaves []entry
+	leaves []uint32 // by their kinds
+	kinds  []entry  // of leaves, each once
 }
 
 const (
-	rootBits   = 16
+	rootBits   = 18
 	strideBits = 6
 )
+
+// toNode marks what is in the root and no leaf.
+const toNode = 1 << 31
 
 // stride is one step: slot i leads to a node when children has bit i, else to a leaf; runs has the bits of those
 // slots at which another leaf begins.
 type stride struct {
-	children  uint64
-	runs      uint64
-	firstNode uint32
-	firstLeaf uint32
+	children uint64
+	runs     uint64
+	at       [ownLeaves]uint32 // its leaves; or the positions of its first node and its first leaf, and last apart
 }
 
-// entry is a leaf, class << 8 | bits, or with the top bit the position of a node.
-type entry uint64
+// ownLeaves is how many leaves a step without children may have in itself.
+const ownLeaves = 4
 
-const toNode entry = 1 << 63
+// apart is no leaf.
+const apart = math.MaxUint32
+
+// entry is a kind of leaf: class << 8 | bits.
+type entry uint64
 
 func leafEntry(class uint32, bits int) entry { return entry(class)<<8 | entry(bits) }
 
@@ -60,18 +68,22 @@ func (x *index) find(hi, lo uint64) entry {
 	}
 	e := x.root[hi>>(64-rootBits)]
 	if e&toNode == 0 {
-		return e
+		return x.kinds[e]
 	}
-	n := uint32(e)
+	n := e &^ toNode
 	hi, lo = hi<<rootBits|lo>>(64-rootBits), lo<<rootBits
 	for {
 		s := &x.nodes[n]
 		slot := uint64(1) << (hi >> (64 - strideBits))
 		before := slot - 1
 		if s.children&slot == 0 {
-			return x.leaves[s.firstLeaf+uint32(bits.OnesCount64(s.runs&(slot|before)))-1]
+			leaf := uint32(bits.OnesCount64(s.runs&(slot|before))) - 1
+			if s.at[ownLeaves-1] != apart {
+				return x.kinds[s.at[leaf%ownLeaves]]
+			}
+			return x.kinds[x.leaves[s.at[1]+leaf]]
 		}
-		n = s.firstNode + uint32(bits.OnesCount64(s.children&before))
+		n = s.at[0] + uint32(bits.OnesCount64(s.children&before))
 		hi, lo = hi<<strideBits|lo>>(64-strideBits), lo<<strideBits
 	}
 }
@@ -95,7 +107,7 @@ func (w *World) Classify(class func(Place) uint32) *Table {
 		ofPlace[n] = number
 	}
 	compile := func(t *trie) index {
-		c := compiler{trie: t, ofPlace: ofPlace, classes: classes}
+		c := compiler{trie: t, ofPlace: ofPlace, classes: classes, ofKind: map[entry]uint32{}}
 		return c.compile()
 	}
 	return &Table{v4: compile(&w.v4), v6: compile(&w.v6)}
@@ -107,6 +119,7 @@ type compiler struct {
 	ofPlace []uint32 // place to number of its class
 	classes []uint32 // number to class
 	ofNode  []uint32 // node to the number of the one class below it, or mixed
+	ofKind  map[entry]uint32
 	out     index
 }
 
@@ -124,11 +137,11 @@ func (c *compiler) compile() index {
 	}
 	root := slot{r: c.trie.root}
 	if !c.mixed(root.r) {
-		return index{only: c.leaf(root)}
+		return index{only: c.entry(root)}
 	}
 	slots := make([]slot, 1<<rootBits)
 	c.spread(root, rootBits, slots)
-	c.out.root = make([]entry, len(slots))
+	c.out.root = make([]uint32, len(slots))
 	for i, s := range slots {
 		if !c.mixed(s.r) {
 			c.out.root[i] = c.leaf(s)
@@ -136,7 +149,7 @@ func (c *compiler) compile() index {
 		}
 		n := len(c.out.nodes)
 		c.out.nodes = append(c.out.nodes, stride{})
-		c.out.root[i] = toNode | entry(n)
+		c.out.root[i] = toNode | uint32(n)
 		c.fill(n, s)
 	}
 	return c.out
@@ -152,7 +165,8 @@ type slot struct {
 func (c *compiler) fill(n int, s slot) {
 	var slots [1 << strideBits]slot
 	c.spread(s, strideBits, slots[:])
-	node := stride{firstNode: uint32(len(c.out.nodes)), firstLeaf: uint32(len(c.out.leaves))}
+	var node stride
+	firstNode, firstLeaf := len(c.out.nodes), len(c.out.leaves)
 	for i, s := range slots {
 		if c.mixed(s.r) {
 			node.children |= 1 << i
@@ -165,8 +179,14 @@ func (c *compiler) fill(n int, s slot) {
 			c.out.leaves = append(c.out.leaves, leaf)
 		}
 	}
+	if own := c.out.leaves[firstLeaf:]; node.children == 0 && len(own) <= ownLeaves {
+		copy(node.at[:], own)
+		c.out.leaves = c.out.leaves[:firstLeaf]
+	} else {
+		node.at = [ownLeaves]uint32{uint32(firstNode), uint32(firstLeaf), ownLeaves - 1: apart}
+	}
 	c.out.nodes[n] = node
-	child := int(node.firstNode)
+	child := firstNode
 	for _, s := range slots {
 		if c.mixed(s.r) {
 			c.fill(child, s)
@@ -197,4 +217,16 @@ func (c *compiler) class(r ref) uint32 {
 
 func (c *compiler) mixed(r ref) bool { return c.class(r) == mixed }
 
-func (c *compiler) leaf(s slot) entry { return leafEntry(c.classes[c.class(s.r)], s.bits) }
+func (c *compiler) entry(s slot) entry { return leafEntry(c.classes[c.class(s.r)], s.bits) }
+
+// leaf returns the position of a subtree's kind.
+func (c *compiler) leaf(s slot) uint32 {
+	e := c.entry(s)
+	at, ok := c.ofKind[e]
+	if !ok {
+		at = uint32(len(c.out.kinds))
+		c.out.kinds = append(c.out.kinds, e)
+		c.ofKind[e] = at
+	}
+	return at
+}
