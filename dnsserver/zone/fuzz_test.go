@@ -2,7 +2,9 @@ package zone
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -24,12 +26,18 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("@ 1 SOA . . 1 1 1 1 1\n@ 1 NS .\n$GENERATE 0-9 a${0,2,x} 1 A 192.0.2.$\n$INCLUDE inc\n"))
 	f.Add([]byte("@ 1 SOA ( . \n . 1 1 1 1 1 ) ; x\n@ 1 NS \\046.\n\"q\" 1 A 192.0.2.1\n"))
 	f.Add([]byte("\"\n")) // an owner that is a newline
+	var kept Loader       // one that has seen everything before
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(bytes.ToUpper(text), []byte("$GENERATE")) && bytes.ContainsAny(text, "0123456789") && len(text) > 2000 {
 			return // thousands of records each, many times over, prove nothing more
 		}
 		files := fstest.MapFS{"inc": {Data: []byte("inc 1 A 192.0.2.1\n$INCLUDE inc\n"), Mode: 0o644}}
-		z, err := new(Loader).load(Source{Origin: "shop.example.", File: "zone", Steer: map[string]string{"api": "api"}}, bytes.NewReader(text), files)
+		src := Source{Origin: "shop.example.", File: "zone", Steer: map[string]string{"api": "api"}}
+		z, err := new(Loader).load(src, bytes.NewReader(text), files)
+		same, sameErr := kept.load(src, bytes.NewReader(text), files)
+		if fmt.Sprint(err) != fmt.Sprint(sameErr) || err == nil && (z.Digest() != same.Digest() || !slices.Equal(z.Warnings(), same.Warnings())) {
+			t.Errorf("a loader that was used before: %v, %v: want %v, %v", same, sameErr, z, err)
+		}
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if !strings.HasPrefix(line, "zone:") && !strings.HasPrefix(line, "inc:") {
