@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/miekg/dns"
 )
@@ -109,6 +110,10 @@ func (m *master) include(f *frame, at place, args []string) {
 			m.fault(at, "$INCLUDE", 0, "origin %q: want a domain name", args[1])
 			return
 		}
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) { // faults are lines, and name files
+		m.fault(at, "$INCLUDE", 0, "%q: want a path without control characters", name)
+		return
 	}
 	if name == "" || path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") || m.fsys == nil {
 		m.fault(at, "$INCLUDE", 0, "%q: want a relative path without .. in the zone file's directory", name)
