@@ -29,8 +29,8 @@ type Loader struct {
 // "FILE:LINE: owner type: what: want ...". While there are faults of syntax, those of absence (no SOA, no NS, no
 // glue) are not reported, for what is missing may be what could not be read.
 //
-// $INCLUDE takes relative paths, beginning at the including file; "..", symbolic links that lead out of the master
-// file's directory, loops and more than 8 levels are faults.
+// $INCLUDE takes relative paths, beginning at the including file; "..", control characters, symbolic links that lead out of
+// the master file's directory, loops and more than 8 levels are faults.
 func Load(src Source) (*Zone, error) { return new(Loader).Load(src) }
 
 // Load is the function [Load].
