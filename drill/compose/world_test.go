@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -77,8 +78,9 @@ func fakeDocker(dir string, args []string) int {
 
 // engine is an engine with the containers of two regions, as their labels and docker inspect describe them.
 type engine struct {
-	t   *testing.T
-	dir string
+	t    *testing.T
+	dir  string
+	told int // octets of the calls
 }
 
 // container is one of docker inspect, as far as it is read.
@@ -188,11 +190,12 @@ func (e *engine) put(name, text string) {
 	}
 }
 
-// called returns the calls since the last time, sorted where they were made at once.
+// called returns the calls since the last time, sorted where they were made at once. Others may be about to add theirs, so
+// the file stays.
 func (e *engine) called() []string {
-	path := filepath.Join(e.dir, "calls")
-	b, _ := os.ReadFile(path)
-	os.Remove(path)
+	b, _ := os.ReadFile(filepath.Join(e.dir, "calls"))
+	b = b[e.told : bytes.LastIndexByte(b, '\n')+1]
+	e.told += len(b)
 	if len(b) == 0 {
 		return nil
 	}
