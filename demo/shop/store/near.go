@@ -52,7 +52,7 @@ func openNear(ctx context.Context, config *pgxpool.Config, at string) (*near, er
 		return nil, fmt.Errorf("near %q: want HOST:PORT", at)
 	}
 	c := config.ConnConfig
-	c.Host, c.Port, c.Fallbacks, c.ValidateConnect, c.ConnectTimeout = host, uint16(port), nil, nil, connectWait
+	c.Host, c.Port, c.Fallbacks, c.ValidateConnect = host, uint16(port), nil, nil
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, CancelRequestDelay: nearLate, DeadlineDelay: nearGone}
 	}

@@ -71,11 +71,11 @@ func openPostgres(ctx context.Context, url string, engine Engine, st *stats) (*p
 }
 
 func (p *postgres) write(ctx context.Context, fn func(context.Context, Tx) error) error {
-	if p.engine == Cockroach {
-		return p.writeCockroach(ctx, fn)
-	}
-	return p.again(ctx, func() error {
-		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error { return attempt(ctx, conn, fn) })
+	return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		if p.engine == Cockroach {
+			return p.attemptCockroach(ctx, conn, fn)
+		}
+		return attempt(ctx, conn, fn)
 	})
 }
 
@@ -121,20 +121,22 @@ func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, err
 }
 
-// connected runs fn with a connection to the server that takes writes. What has a connection goes on for finishWait after
-// its caller is over: to give up a statement costs the connection, and a busy server would have more work with logins than
-// with orders, of which none would be finished in time. Whoever asks again finds what was done.
+// connected runs fn with a connection to the server that takes writes, again as long as that changes nothing. What has a
+// connection goes on for finishWait after its caller is over: to give up a statement costs the connection, and a busy server
+// would have more work with logins than with orders, of which none would be finished in time. Whoever asks again finds what
+// was done.
 func (p *postgres) connected(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
-	conn, err := p.acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect: %w: %w", errAgain, err)
-	}
-	defer conn.Release()
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWait, cancel) })
-	defer stop()
-	return fn(longer, conn)
+	return p.again(ctx, func() error {
+		conn, err := p.acquire(ctx)
+		if err != nil {
+			return fmt.Errorf("connect: %w: %w", errAgain, err)
+		}
+		defer conn.Release()
+		longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(finishWait, cancel) })()
+		return fn(longer, conn)
+	})
 }
 
 // attempt runs fn in a transaction of its own.
@@ -186,14 +188,7 @@ func (p *postgres) again(ctx context.Context, attempt func() error) error {
 	}
 }
 
-// writeCockroach lets cockroach-go repeat what the server refused. Only what failed before fn ran, for want of a
-// connection, is repeated here.
-func (p *postgres) writeCockroach(ctx context.Context, fn func(context.Context, Tx) error) error {
-	return p.again(ctx, func() error {
-		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error { return p.attemptCockroach(ctx, conn, fn) })
-	})
-}
-
+// attemptCockroach is attempt with cockroach-go, which repeats what the server refused.
 func (p *postgres) attemptCockroach(ctx context.Context, conn *pgxpool.Conn, fn func(context.Context, Tx) error) error {
 	attempts := 0
 	err := crdbpgx.ExecuteTx(ctx, conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
@@ -223,20 +218,18 @@ func (p *postgres) view(ctx context.Context, fn func(context.Context, Reader) er
 	if p.engine == Cockroach {
 		options.IsoLevel = pgx.Serializable
 	}
-	return p.again(ctx, func() error {
-		return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-			tx, err := conn.BeginTx(ctx, options)
-			if err != nil {
-				return fmt.Errorf("begin: %w: %w", errAgain, err)
-			}
-			defer rollback(tx)
-			err = fn(ctx, pgReader{tx})
-			drop(tx.Conn(), err)
-			if repeatable(err) {
-				return fmt.Errorf("%w: %w", errAgain, err)
-			}
-			return err
-		})
+	return p.connected(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		tx, err := conn.BeginTx(ctx, options)
+		if err != nil {
+			return fmt.Errorf("begin: %w: %w", errAgain, err)
+		}
+		defer rollback(tx)
+		err = fn(ctx, pgReader{tx})
+		drop(tx.Conn(), err)
+		if repeatable(err) {
+			return fmt.Errorf("%w: %w", errAgain, err)
+		}
+		return err
 	})
 }
 
