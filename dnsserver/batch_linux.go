@@ -43,14 +43,10 @@ type batch struct {
 	peers    [batchSize]unix.RawSockaddrInet6 // large enough for an IPv4 one, too
 	controls [batchSize][controlSize]byte     // of a wildcard socket
 	recvs    [batchSize]mmsghdr
-	sends    [batchSize]mmsghdr
 	recvIOs  [batchSize]unix.Iovec
-	sendIOs  [batchSize]unix.Iovec
+	outbox   outbox
 
 	received int // packets in the batch
-	queued   int // answers to them
-	sent     int // answers that are gone, or given up
-	failed   int // answers that were given up
 	errno    syscall.Errno
 
 	// The methods of these names, bound once: binding allocates.
@@ -63,15 +59,16 @@ func newBatch(socket *udpSocket) (*batch, error) {
 		return nil, err
 	}
 	b := &batch{socket: socket, raw: raw}
-	b.recvmmsg, b.sendmmsg = b.recvOnce, b.sendAll
+	if b.outbox.segments, err = canSegment(raw); err != nil {
+		return nil, err
+	}
+	b.recvmmsg, b.sendmmsg = b.recvOnce, b.outbox.send
 	for i := range b.recvs {
 		b.recvIOs[i].Base = &b.in[i][0]
 		b.recvIOs[i].SetLen(maxUDPQuery)
 		b.recvs[i].Iov = &b.recvIOs[i]
 		b.recvs[i].SetIovlen(1)
 		b.recvs[i].Name = (*byte)(unsafe.Pointer(&b.peers[i]))
-		b.sends[i].Iov = &b.sendIOs[i]
-		b.sends[i].SetIovlen(1)
 	}
 	b.received = batchSize
 	b.reset()
@@ -88,7 +85,8 @@ func (b *batch) reset() {
 			h.SetControllen(controlSize)
 		}
 	}
-	b.received, b.queued, b.sent, b.failed = 0, 0, 0, 0
+	b.received = 0
+	b.outbox.reset()
 }
 
 // read waits for packets and takes those that are there.
@@ -144,51 +142,28 @@ func (b *batch) peer(i int) netip.AddrPort {
 
 // queue adds the answer to packet i, which lies in b.out[i] and stays there.
 func (b *batch) queue(i int, answer []byte) {
-	from, to, io := &b.recvs[i], &b.sends[b.queued], &b.sendIOs[b.queued]
-	io.Base = &answer[0]
-	io.SetLen(len(answer))
-	to.Name, to.Namelen = from.Name, from.Namelen
-	if b.socket.wildcard {
-		to.Control = nil
-		to.SetControllen(0)
-		if source := sourceFromDestination(b.controls[i][:from.Controllen]); source != nil {
-			to.Control = &source[0]
-			to.SetControllen(len(source))
-		}
+	b.outbox.queue(i, &b.peers[i], answer, b.destination(i))
+}
+
+// destination returns the control messages that say where packet i came to.
+func (b *batch) destination(i int) []byte {
+	if !b.socket.wildcard {
+		return nil
 	}
-	b.queued++
+	return b.controls[i][:b.recvs[i].Controllen]
 }
 
 // write sends the answers queued, waiting for room in the socket's buffer as long as the write deadline allows, and
 // returns how many could not be sent.
 func (b *batch) write() (failed int) {
-	if b.queued == 0 {
+	if b.outbox.queued == 0 {
 		return 0
 	}
+	b.outbox.compose()
 	if err := b.raw.Write(b.sendmmsg); err != nil {
-		return b.failed + b.queued - b.sent
+		return b.outbox.failed + b.outbox.left()
 	}
-	return b.failed
-}
-
-// sendAll reports false when the socket's buffer is full. An answer that the kernel refuses, say because a firewall
-// or the routes do (EPERM, ENETUNREACH) or because it came from port 0 (EINVAL), is given up for itself alone.
-func (b *batch) sendAll(fd uintptr) bool {
-	for b.sent < b.queued {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.sends[b.sent])),
-			uintptr(b.queued-b.sent), unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			b.sent += int(n) // those before the first that is refused
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			b.sent++
-			b.failed++
-		}
-	}
-	return true
+	return b.outbox.failed
 }
 
 // serveBatches is servePackets, batch by batch. It returns errNoBatches before it has read anything where there are
