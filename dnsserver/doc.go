@@ -9,8 +9,10 @@
 // UDP: on Linux every address gets one socket and one goroutine per core, and the kernel spreads clients over them
 // (SO_REUSEPORT); elsewhere the goroutines share a socket. A goroutine reads the packets that are there, 64 at most,
 // with one system call (recvmmsg), answers them from one state and sends the answers with another (sendmmsg);
-// elsewhere it does so packet by packet. Load beyond what the cores can do stays in the kernel's queue and is dropped
-// there; nothing in the process grows. The loop does not allocate and takes no lock.
+// elsewhere it does so packet by packet. Answers of one length to one client of the batch, say a front end, are one
+// message that the kernel cuts into packets where they leave (UDP_SEGMENT): most of the time that an answer takes is the
+// way through routing and firewall, and they go it together. Load beyond what the cores can do stays in the kernel's
+// queue and is dropped there; nothing in the process grows. The loop does not allocate and takes no lock.
 //
 // TCP (RFC 7766): queries that a client sends without waiting are answered side by side and in the order they are done,
 // up to a limit. Each query has a time within which it must have arrived, and a client that does not take its answers
