@@ -35,8 +35,8 @@ type outbox struct {
 	whole    [batchSize]unix.Iovec             // by packet: the answer
 	next     [batchSize]uint8                  // by packet: the one whose answer follows in the same message
 
-	// slots has, by hash of client and length, 1 + the message that was begun last. Those that are lost to another of
-	// the same slot go out as they are.
+	// slots is a hash table of clients and lengths, with open addressing: 1 + the message, 0 = free. It is never more
+	// than a quarter full.
 	slots [256]uint8
 
 	headers  [batchSize]mmsghdr
@@ -72,17 +72,20 @@ func (o *outbox) queue(i int, peer *unix.RawSockaddrInet6, answer, control []byt
 	o.whole[i].Base = &answer[0]
 	o.whole[i].SetLen(len(answer))
 	if o.segments && len(answer) <= maxSegment {
-		slot := &o.slots[slotOf(peer, len(answer))]
-		if *slot > 0 && o.joins(i, &o.messages[*slot-1]) {
-			return
+		at := slotOf(peer, len(answer))
+		for ; o.slots[at] > 0; at++ {
+			if o.joins(i, &o.messages[o.slots[at]-1]) {
+				return
+			}
 		}
-		*slot = uint8(o.queued + 1)
+		o.slots[at] = uint8(o.queued + 1)
 	}
 	o.messages[o.queued] = message{uint8(i), uint8(i), 1}
 	o.queued++
 }
 
-// slotOf takes clients and lengths apart. Who makes them collide gets his answers one by one.
+// slotOf is where to look for a client's message with answers of a length. Who makes them collide gains nothing: a batch
+// has few.
 func slotOf(peer *unix.RawSockaddrInet6, octets int) uint8 {
 	h := uint64(octets)<<48 ^ uint64(peer.Port)<<32 ^ uint64(peer.Flowinfo) // which is where IPv4 has the address
 	if peer.Family == unix.AF_INET6 {

@@ -3,9 +3,12 @@ package dnsserver
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,6 +78,92 @@ func TestOutboxSegments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever comes together, and whatever the kernel refuses, every answer is in one message that is left, to the client it is
+// for and from the address that was asked, with others of its length alone.
+func TestOutboxHoldsAll(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var o outbox
+	o.segments = true
+	for range 2000 {
+		o.reset()
+		var peers [batchSize]unix.RawSockaddrInet6
+		var sources [batchSize][]byte
+		answers := make(map[*byte]int)
+		packets := 1 + random.IntN(batchSize)
+		few := 1 + random.IntN(5)
+		for i := range packets {
+			peers[i] = unix.RawSockaddrInet6{Family: unix.AF_INET, Port: uint16(random.IntN(few)), Flowinfo: uint32(random.IntN(2))}
+			if random.IntN(2) == 0 {
+				peers[i].Family = unix.AF_INET6
+				peers[i].Addr[random.IntN(16)] = byte(random.IntN(2))
+			}
+			if random.IntN(2) == 0 {
+				sources[i] = pktinfo(byte(random.IntN(2)))
+			}
+			answer := make([]byte, []int{40, 90, maxSegment, maxSegment + 1}[random.IntN(4)])
+			answers[&answer[0]] = i
+			o.queue(i, &peers[i], answer, sources[i])
+		}
+		kinds := make(map[string]bool)
+		for i := range packets {
+			if n := o.whole[i].Len; n <= maxSegment {
+				kinds[fmt.Sprint(peers[i].Family, peers[i].Port, peers[i].Flowinfo, peers[i].Addr, sources[i], n)] = true
+			} else {
+				kinds[fmt.Sprint(i)] = true
+			}
+		}
+		if most := len(kinds) + packets/maxSegments; o.queued > most {
+			t.Errorf("%d messages, want %d at most", o.queued, most)
+		}
+		o.compose()
+		gone := 0
+		for o.sent < o.queued {
+			h, m := &o.headers[o.sent], o.messages[o.sent]
+			if m.answers > 1 && random.IntN(4) == 0 || random.IntN(50) == 0 {
+				before := o.failed
+				o.refused(unix.EPERM)
+				gone += o.failed - before
+				continue
+			}
+			vectors := unsafe.Slice(h.Iov, h.Iovlen)
+			if len(vectors) != int(m.answers) || len(vectors) > 1 && h.Controllen == 0 {
+				t.Fatalf("%d answers in %d parts, %d octets of control messages", m.answers, len(vectors), h.Controllen)
+			}
+			for _, v := range vectors {
+				i, ok := answers[v.Base]
+				if !ok {
+					t.Fatal("an answer is in two messages")
+				}
+				delete(answers, v.Base)
+				gone++
+				first := m.first
+				if !samePeer(&peers[i], &peers[first]) || string(sources[i]) != string(sources[first]) || v.Len != vectors[0].Len {
+					t.Errorf("packet %d goes with %d", i, first)
+				}
+				if len(vectors) > 1 && v.Len > maxSegment {
+					t.Errorf("%d octets in a message of %d answers", v.Len, len(vectors))
+				}
+			}
+			o.sent++
+		}
+		if gone != packets || len(answers) != o.failed {
+			t.Fatalf("%d of %d answers, %d failed, %d never sent", gone, packets, o.failed, len(answers))
+		}
+	}
+}
+
+// pktinfo is a control message that says a packet came to 192.0.2.host.
+func pktinfo(host byte) []byte {
+	b := make([]byte, unix.CmsgSpace(unix.SizeofInet4Pktinfo))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+	h.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+	copy(b[unix.CmsgLen(8):], []byte{192, 0, 2, host})
+	return b
 }
 
 // A message is no longer than the kernel takes.
