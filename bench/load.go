@@ -44,6 +44,16 @@ type mmsghdr struct {
 	n uint32
 }
 
+// maxSegments is the number of packets that the kernel cuts one message into at most (UDP_MAX_SEGMENTS).
+const maxSegments = 64
+
+// train is one message of several packets for the kernel to cut: its control message says how long they are.
+type train struct {
+	header unix.Cmsghdr
+	length uint16
+	_      [6]byte
+}
+
 // packets are buffers for one system call.
 type packets struct {
 	headers [maxBatch]mmsghdr
@@ -70,6 +80,40 @@ func (p *packets) call(trap uintptr, fd, n int, flags uintptr) (int, error) {
 		return 0, errno
 	}
 	return int(moved), nil
+}
+
+// send sends the first n packets, a run of one length as one message that the kernel cuts into packets (udp(7),
+// UDP_SEGMENT), and returns how many packets went. Each reaches the server by itself; the load just has less to do than
+// the server for it, and so is not the limit.
+func (p *packets) send(fd, n int) (int, error) {
+	messages := 0
+	for i := 0; i < n; messages++ {
+		begin := i
+		for i < n && i-begin < maxSegments && p.vectors[i].Len == p.vectors[begin].Len {
+			i++
+		}
+		h, t := &p.headers[messages], &p.trains[messages]
+		h.Iov = &p.vectors[begin]
+		h.SetIovlen(i - begin)
+		h.Control = nil
+		h.SetControllen(0)
+		if i-begin > 1 {
+			t.header.Level, t.header.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+			t.header.SetLen(unix.CmsgLen(2))
+			t.length = uint16(p.vectors[begin].Len)
+			h.Control = (*byte)(unsafe.Pointer(t))
+			h.SetControllen(unix.CmsgSpace(2))
+		}
+	}
+	moved, err := p.call(unix.SYS_SENDMMSG, fd, messages, unix.MSG_DONTWAIT)
+	if err != nil {
+		return 0, err
+	}
+	sent := 0
+	for _, h := range p.headers[:moved] {
+		sent += int(h.Iovlen)
+	}
+	return sent, nil
 }
 
 // asker is one socket and the queries that are on their way.
@@ -254,50 +298,6 @@ func echo(addr string) error {
 			return err
 		}
 	}
-}
-
-// maxSegments is the number of packets that the kernel cuts one message into at most (UDP_MAX_SEGMENTS).
-const maxSegments = 64
-
-// train is one message of several packets for the kernel to cut: its control message says how long they are.
-type train struct {
-	header unix.Cmsghdr
-	length uint16
-	_      [6]byte
-}
-
-// send sends the first n packets, a run of one length as one message that the kernel cuts into packets (udp(7),
-// UDP_SEGMENT), and returns how many packets went. Each reaches the server by itself; the load just has less to do than
-// the server for it, and so is not the limit.
-func (p *packets) send(fd, n int) (int, error) {
-	messages := 0
-	for i := 0; i < n; messages++ {
-		begin := i
-		for i < n && i-begin < maxSegments && p.vectors[i].Len == p.vectors[begin].Len {
-			i++
-		}
-		h, t := &p.headers[messages], &p.trains[messages]
-		h.Iov = &p.vectors[begin]
-		h.SetIovlen(i - begin)
-		h.Control = nil
-		h.SetControllen(0)
-		if i-begin > 1 {
-			t.header.Level, t.header.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
-			t.header.SetLen(unix.CmsgLen(2))
-			t.length = uint16(p.vectors[begin].Len)
-			h.Control = (*byte)(unsafe.Pointer(t))
-			h.SetControllen(unix.CmsgSpace(2))
-		}
-	}
-	moved, err := p.call(unix.SYS_SENDMMSG, fd, messages, unix.MSG_DONTWAIT)
-	if err != nil {
-		return 0, err
-	}
-	sent := 0
-	for _, h := range p.headers[:moved] {
-		sent += int(h.Iovlen)
-	}
-	return sent, nil
 }
 
 // raw is call without a word to the scheduler: there is nothing else to run.

@@ -32,7 +32,7 @@ type outbox struct {
 	messages [batchSize]message
 	peers    [batchSize]*unix.RawSockaddrInet6 // by packet
 	sources  [batchSize][]byte                 // by packet: control messages, nil = none
-	whole    [batchSize]unix.Iovec             // by packet: the answer
+	answers  [batchSize]unix.Iovec             // by packet
 	next     [batchSize]uint8                  // by packet: the one whose answer follows in the same message
 
 	// slots is a hash table of clients and lengths, with open addressing: 1 + the message, 0 = free. It is never more
@@ -44,7 +44,7 @@ type outbox struct {
 	controls [batchSize][segmentControl]byte
 }
 
-// message is one or several answers, by the packets that they answer: first, and next of that, until last.
+// message is one or several answers, by the packets that they answer: first, next of that, and so on to last.
 type message struct {
 	first, last uint8
 	answers     uint8
@@ -69,8 +69,8 @@ func (o *outbox) reset() {
 // sent.
 func (o *outbox) queue(i int, peer *unix.RawSockaddrInet6, answer, control []byte) {
 	o.peers[i], o.sources[i] = peer, control
-	o.whole[i].Base = &answer[0]
-	o.whole[i].SetLen(len(answer))
+	o.answers[i].Base = &answer[0]
+	o.answers[i].SetLen(len(answer))
 	if o.segments && len(answer) <= maxSegment {
 		at := slotOf(peer, len(answer))
 		for ; o.slots[at] > 0; at++ {
@@ -96,7 +96,7 @@ func slotOf(peer *unix.RawSockaddrInet6, octets int) uint8 {
 
 // joins adds the answer to packet i to m, if the two may go together.
 func (o *outbox) joins(i int, m *message) bool {
-	if m.answers == maxSegments || o.whole[i].Len != o.whole[m.first].Len ||
+	if m.answers == maxSegments || o.answers[i].Len != o.answers[m.first].Len ||
 		!samePeer(o.peers[i], o.peers[m.first]) || string(o.sources[i]) != string(o.sources[m.first]) {
 		return false
 	}
@@ -118,11 +118,8 @@ func (o *outbox) compose() {
 	for k := o.sent; k < o.queued; k++ {
 		m, h := o.messages[k], &o.headers[k]
 		begin := len(vectors)
-		for i := m.first; ; i = o.next[i] {
-			vectors = append(vectors, o.whole[i])
-			if i == m.last {
-				break
-			}
+		for i, n := m.first, m.answers; n > 0; i, n = o.next[i], n-1 {
+			vectors = append(vectors, o.answers[i])
 		}
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(o.peers[m.first])), unix.SizeofSockaddrInet6
 		if o.peers[m.first].Family == unix.AF_INET {
@@ -144,7 +141,7 @@ func (o *outbox) address(k int) {
 		header := (*unix.Cmsghdr)(unsafe.Pointer(&control[at]))
 		header.Level, header.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
 		header.SetLen(unix.CmsgLen(2))
-		binary.NativeEndian.PutUint16(control[at+unix.CmsgLen(0):], uint16(o.whole[m.first].Len))
+		binary.NativeEndian.PutUint16(control[at+unix.CmsgLen(0):], uint16(o.answers[m.first].Len))
 	}
 	h.Control = nil
 	if len(control) > 0 {
@@ -186,11 +183,8 @@ func (o *outbox) refused(errno syscall.Errno) {
 	more := int(m.answers) - 1
 	copy(o.messages[o.sent+1+more:], o.messages[o.sent+1:o.queued])
 	o.queued += more
-	for k, i := o.sent, m.first; ; k, i = k+1, o.next[i] {
+	for i, k := m.first, o.sent; k <= o.sent+more; i, k = o.next[i], k+1 {
 		o.messages[k] = message{i, i, 1}
-		if i == m.last {
-			break
-		}
 	}
 	o.compose()
 }

@@ -111,7 +111,7 @@ func TestOutboxHoldsAll(t *testing.T) {
 		}
 		kinds := make(map[string]bool)
 		for i := range packets {
-			if n := o.whole[i].Len; n <= maxSegment {
+			if n := o.answers[i].Len; n <= maxSegment {
 				kinds[fmt.Sprint(peers[i].Family, peers[i].Port, peers[i].Flowinfo, peers[i].Addr, sources[i], n)] = true
 			} else {
 				kinds[fmt.Sprint(i)] = true
